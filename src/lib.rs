@@ -1,0 +1,1 @@
+//! The edge of Throughline: HTTP gateway, channel adapters, configuration, commands.

@@ -1,0 +1,93 @@
+//! The narrow seam to a storage engine: ordered keys, and one atomic, durable commit.
+//!
+//! Everything above (journal, claims, timers, activities, projections) is written once, against this.
+
+use std::ops::Bound;
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// Pairs in key order, from both ends.
+pub type Pairs<'a> = Box<dyn DoubleEndedIterator<Item = Result<Pair, StoreError>> + 'a>;
+
+/// Ordered keys with atomic, durable commits.
+///
+/// One thread commits at a time; any number read meanwhile. A reader may see a batch shortly before it is
+/// durable, so nothing read is told outside before the journal's barrier has passed.
+pub trait Store: Send + Sync + 'static {
+    /// The engine's name, as configured.
+    fn engine(&self) -> &'static str;
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the engine cannot read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The pairs between two bounds, in key order.
+    fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Pairs<'_>;
+
+    /// Writes the whole batch or nothing of it, durably: when this returns, a power cut does not undo it.
+    /// Later changes of a batch to the same key win.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the batch may not be durable. The store is then *poisoned*: every later commit is
+    /// refused, since a sync that failed once can never be repeated.
+    fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Bytes the engine takes on disk.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the engine cannot tell.
+    fn size_on_disk(&self) -> Result<u64, StoreError>;
+
+    /// Writes what the engine keeps for a quick start and lets go of the folder. Nothing is lost without it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the last sync fails.
+    fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Changes to be written as one.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Each a key and its new value, or none to remove it.
+    pub changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    /// Puts a value.
+    pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.changes.push((key.into(), Some(value.into())));
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
+        self.changes.push((key.into(), None));
+    }
+}
+
+/// Why an engine could not do its work.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the folder open.
+    #[error("{path} is in use{}", holder.as_deref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
+    Locked {
+        /// The folder.
+        path: String,
+        /// The process that holds it, where it can be told.
+        holder: Option<String>,
+    },
+    /// What is on disk cannot be read as it should.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// The folder is not one that this engine, version or mode can open.
+    #[error("{0}")]
+    Unsuitable(String),
+    /// The operating system refused.
+    #[error("{0}")]
+    Io(String),
+    /// An earlier write or sync has failed; nothing more is written.
+    #[error("poisoned by an earlier failure: {0}")]
+    Poisoned(String),
+}

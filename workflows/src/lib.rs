@@ -1,0 +1,14 @@
+//! What should happen: pure decisions, with no I/O, no clock and no chance.
+//!
+//! Everything here is a function of its arguments. Time arrives as a [`time::Timestamp`], new identifiers
+//! arrive inside commands, and what the outside world must do leaves as data (an activity). The runtime that
+//! turns decisions into facts is `throughline-actors`; nothing here knows it.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod ids;
+pub mod message;
+pub mod policy;
+pub mod time;
+pub mod views;
+pub mod workflow;

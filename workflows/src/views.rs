@@ -1,0 +1,56 @@
+//! Pure folds of events into rows: what lists show.
+//!
+//! A row is never the truth: it can be deleted and folded again from the journal. The runtime stores rows, keeps
+//! them in order and remembers how far it has read.
+
+use std::fmt::Debug;
+
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{
+    time::Timestamp,
+    workflow::{By, Cause, Workflow},
+};
+
+/// One row an entity, folded from that entity's events.
+pub trait View: Send + Sync + 'static {
+    /// The view's name in keys: lower-case letters.
+    const NAME: &'static str;
+    /// Raised when rows change their shape or meaning: the view is then folded anew from the first event.
+    const REVISION: u32;
+
+    /// The workflow whose events are folded.
+    type Source: Workflow;
+    /// What a list shows of one entity.
+    type Row: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync;
+
+    /// The row after `event`; none while the entity has nothing to show.
+    fn fold(
+        row: Option<Self::Row>,
+        event: &<Self::Source as Workflow>::Event,
+        meta: &EventMeta<'_>,
+    ) -> Option<Self::Row>;
+
+    /// The row's place in the list: the greatest comes first.
+    fn order(row: &Self::Row) -> u64;
+}
+
+/// Where and why an event happened.
+#[derive(Clone, Copy, Debug)]
+pub struct EventMeta<'a> {
+    /// The entity.
+    pub entity: Uuid,
+    /// The version of the entity that the event's turn made.
+    pub version: u64,
+    /// The event's place in its turn, from 0.
+    pub index: u32,
+    /// The event's place in the whole store.
+    pub seq: u64,
+    /// When the turn was taken.
+    pub at: Timestamp,
+    /// Who asked for it.
+    pub by: &'a By,
+    /// What caused it.
+    pub cause: &'a Cause,
+}
