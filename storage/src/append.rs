@@ -35,7 +35,8 @@ pub struct Append {
     pub hold: Vec<LaneHold>,
     /// Lanes to let go on.
     pub unhold: Vec<LaneKey>,
-    /// A snapshot to keep for the record's stream; replaces the older one.
+    /// A snapshot to keep for the record's stream; replaces the older one. One that is larger than a value may be
+    /// is left out, since it is only a cache.
     pub snapshot: Option<SnapshotBytes>,
     /// Inbound messages for the inbox, in order; the committer numbers them.
     pub inbox: Vec<NewInboxEntry>,
@@ -310,6 +311,14 @@ pub enum CommitError {
         free: u64,
         /// Bytes that must stay free.
         min_free: u64,
+    },
+    /// A value is larger than the store takes: part of it belongs into a blob. Trying again does not help.
+    #[error("a value of {bytes} bytes is more than the {max} that are stored in one piece")]
+    TooLarge {
+        /// Bytes the value would take.
+        bytes: usize,
+        /// Bytes a value may take.
+        max: usize,
     },
     /// A write or a sync has failed: nothing can be promised any more and the process must end.
     #[error("the store has failed: {0}")]

@@ -3,4 +3,28 @@
 //! This crate knows streams and bytes, and never a conversation.
 
 pub mod append;
+pub mod blobs;
+pub mod codec;
+#[cfg(feature = "testing")]
+pub mod conformance;
+pub mod envelope;
+pub mod journal;
+pub mod keys;
+pub mod projections;
 pub mod store;
+
+mod activities;
+mod claims;
+mod committer;
+mod damage;
+mod dead_letters;
+mod feed;
+#[cfg(test)]
+mod golden;
+mod inbox;
+mod prepared;
+mod snapshots;
+mod streams;
+mod timers;
+mod verify;
+mod wire;

@@ -2,7 +2,15 @@
 //!
 //! Everything above (journal, claims, timers, activities, projections) is written once, against this.
 
+mod folder;
+pub mod memory;
+mod panics;
+pub mod sled;
+
 use std::ops::Bound;
+
+/// The largest value an engine takes. What is larger belongs into a blob, with the value naming it.
+pub const VALUE_BYTES_MAX: usize = 64 << 10;
 
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
@@ -24,7 +32,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the engine cannot read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The pairs between two bounds, in key order.
+    /// The pairs between two bounds, in key order. Not a snapshot: of a batch committed meanwhile it may give a part.
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Pairs<'_>;
 
     /// Writes the whole batch or nothing of it, durably: when this returns, a power cut does not undo it.
@@ -32,7 +40,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] if the batch may not be durable. The store is then *poisoned*: every later commit is
-    /// refused, since a sync that failed once can never be repeated.
+    /// refused, since a sync that failed once can never be repeated. Only a value larger than [`VALUE_BYTES_MAX`]
+    /// is refused with [`StoreError::Unsuitable`] before anything is written, and poisons nothing.
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
     /// Bytes the engine takes on disk.
@@ -65,6 +74,21 @@ impl Batch {
     pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
         self.changes.push((key.into(), None));
     }
+
+    /// Refuses what no engine takes, before anything is written.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsuitable`] if a value is larger than [`VALUE_BYTES_MAX`]: a bug of the caller, which should
+    /// have kept it as a blob. It does not poison the store.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let largest = self.changes.iter().filter_map(|(_, value)| value.as_ref()).map(Vec::len).max();
+        match largest {
+            Some(len) if len > VALUE_BYTES_MAX => Err(StoreError::Unsuitable(format!(
+                "a value of {len} bytes is more than the {VALUE_BYTES_MAX} a store takes: keep it as a blob"
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Why an engine could not do its work.
@@ -90,4 +114,16 @@ pub enum StoreError {
     /// An earlier write or sync has failed; nothing more is written.
     #[error("poisoned by an earlier failure: {0}")]
     Poisoned(String),
+}
+
+/// Whether no key can lie between the bounds. Engines differ in how they bear such a question.
+fn is_empty_range(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    match (from, to) {
+        (_, Bound::Excluded([])) => true,
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to) | Bound::Included(to)) => {
+            from >= to
+        }
+    }
 }

@@ -1,0 +1,33 @@
+//! The storage crate's integration tests, as one binary: linking it once is most of the price.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, in its helpers too")]
+
+#[path = "it/blobs.rs"]
+mod blobs;
+#[path = "it/claims.rs"]
+mod claims;
+#[path = "it/commit.rs"]
+mod commit;
+#[path = "it/conformance.rs"]
+mod conformance;
+#[path = "it/crash.rs"]
+mod crash;
+#[path = "it/damage.rs"]
+mod damage;
+#[path = "it/everything.rs"]
+mod everything;
+#[path = "it/failure.rs"]
+mod failure;
+#[path = "it/memory.rs"]
+mod memory;
+#[path = "it/model.rs"]
+mod model;
+#[path = "it/pressure.rs"]
+mod pressure;
+#[path = "it/reading.rs"]
+mod reading;
+#[path = "it/sled.rs"]
+mod sled;
+#[path = "it/views.rs"]
+mod views;
+#[path = "it/world.rs"]
+mod world;
