@@ -47,6 +47,23 @@ id! {
     TokenId,
     /// An internal note.
     NoteId,
+    /// One act of an operator, as recorded.
+    OperationId,
+}
+
+impl MessageId {
+    /// The id of the engine's own answer to this message.
+    ///
+    /// A decision can mint nothing, so the id is derived: the same message always has the same answer, which makes
+    /// the turn repeatable. Only random bits are changed; the id keeps its time and stays a UUIDv7.
+    #[must_use]
+    pub fn of_answer(self) -> Self {
+        let mut bytes = *self.0.as_bytes();
+        for byte in &mut bytes[12..] {
+            *byte ^= 0xA5;
+        }
+        Self(Uuid::from_bytes(bytes))
+    }
 }
 
 /// A tenant's name: 1 to 63 of `a-z`, `0-9` and `-`, beginning with a letter or digit.

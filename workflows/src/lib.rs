@@ -6,9 +6,23 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod activity;
+pub mod agent;
+pub mod conversation;
+pub mod credential;
+pub mod customer;
 pub mod ids;
 pub mod message;
+pub mod operation;
 pub mod policy;
+pub mod record;
+pub mod role;
+#[cfg(any(test, feature = "testing"))]
+pub mod scenario;
+pub mod team;
+pub mod template;
+mod text;
 pub mod time;
 pub mod views;
+pub mod words;
 pub mod workflow;

@@ -152,6 +152,56 @@ impl Address {
     pub fn handle(channel: &Channel, handle: &str) -> Self {
         Self::new(AddressKind::Handle, format!("{channel}/{handle}"))
     }
+
+    /// Channel and handle of a handle; none for other kinds.
+    pub fn as_handle(&self) -> Option<(Channel, &str)> {
+        match self.kind {
+            AddressKind::Email | AddressKind::Phone => None,
+            AddressKind::Handle => {
+                let (channel, handle) = self.value.split_once('/')?;
+                Some((channel.parse().ok()?, handle))
+            }
+        }
+    }
+
+    /// The channel that suits the address where nobody chose one; none for a handle of no channel.
+    pub fn usual_channel(&self) -> Option<Channel> {
+        match self.kind {
+            AddressKind::Email => Some(Channel::Email),
+            AddressKind::Phone => Some(Channel::Sms),
+            AddressKind::Handle => self.as_handle().map(|(channel, _)| channel),
+        }
+    }
+
+    /// Whether a message on `channel` can go to this address. A generic channel takes any: its receiver knows.
+    pub fn is_reached_by(&self, channel: &Channel) -> bool {
+        match channel {
+            Channel::Email => self.kind == AddressKind::Email,
+            Channel::Sms | Channel::Whatsapp | Channel::Voice => self.kind == AddressKind::Phone,
+            Channel::Chat | Channel::Messenger | Channel::Instagram | Channel::X | Channel::Telegram => {
+                self.as_handle().is_some_and(|(of, _)| of == *channel)
+            }
+            Channel::Generic(_) => true,
+        }
+    }
+
+    /// Whether somebody may read what is written there: false for `no-reply` mailboxes and for short codes, to
+    /// which a machine writes in vain.
+    pub fn can_answer(&self) -> bool {
+        match self.kind {
+            AddressKind::Email => {
+                let local = self.value.split('@').next().unwrap_or_default();
+                let bare: String = local.chars().filter(char::is_ascii_alphanumeric).collect();
+                let silent = ["noreply", "donotreply", "mailerdaemon", "postmaster"];
+                !bare.is_empty()
+                    && self.value.contains('@')
+                    && !silent.iter().any(|name| bare.starts_with(name))
+            }
+            // The shortest number that can be called from abroad has seven digits after the plus sign.
+            AddressKind::Phone => self.value.starts_with('+') && self.value.len() > 7,
+            AddressKind::Handle => true,
+        }
+    }
 }
 
 impl fmt::Display for Address {
@@ -245,6 +295,8 @@ pub struct Inbound {
     pub attachments: Vec<Attachment>,
     /// The conversation that a verified reply token, a signed `Message-ID` of ours or a thread key leads to.
     pub thread: Option<ConversationId>,
+    /// Whether a signature vouches for the sender's addresses. A mail's `From` is never vouched for.
+    pub vouched: bool,
     /// Written by a machine (out of office, list, bounce): kept, never answered by a machine.
     pub automatic: bool,
     /// What belongs to this channel only.
@@ -287,3 +339,6 @@ pub struct Outbound {
     /// Written by the machine: mail says so (RFC 3834), so that no two machines answer each other for ever.
     pub automatic: bool,
 }
+
+#[cfg(test)]
+mod tests;

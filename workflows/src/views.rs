@@ -2,6 +2,20 @@
 //!
 //! A row is never the truth: it can be deleted and folded again from the journal. The runtime stores rows, keeps
 //! them in order and remembers how far it has read.
+//!
+//! Rows are stored in a form that cannot leave a field out, so a row is a plain struct and its JSON, where what is
+//! unknown is absent, is made by its `to_json`.
+
+pub mod agents;
+pub mod credentials;
+pub mod customers;
+pub mod inbox;
+pub mod teams;
+pub mod timeline;
+
+mod outside;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 
@@ -18,7 +32,7 @@ pub trait View: Send + Sync + 'static {
     /// The view's name in keys: lower-case letters.
     const NAME: &'static str;
     /// Raised when rows change their shape or meaning: the view is then folded anew from the first event.
-    const REVISION: u32;
+    const REVISION: u16;
 
     /// The workflow whose events are folded.
     type Source: Workflow;

@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    fmt::{Debug, Display},
+    fmt::{self, Debug, Display},
     hash::Hash,
     str::FromStr,
 };
@@ -303,4 +303,27 @@ pub enum CauseKind {
     Activity,
     /// An automation's rule.
     Automation,
+}
+
+/// The timers of a workflow that has none: there is no value of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoDeadline {}
+
+impl Display for NoDeadline {
+    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+/// The workflow has no timers, so no text names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this kind of entity has no timers")]
+pub struct NoDeadlineError;
+
+impl FromStr for NoDeadline {
+    type Err = NoDeadlineError;
+
+    fn from_str(_text: &str) -> Result<Self, Self::Err> {
+        Err(NoDeadlineError)
+    }
 }

@@ -1,0 +1,157 @@
+//! What a conversation can be told to do. Every command is safe to receive twice.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, TeamId},
+    message::{Address, Attachment, Channel, Inbound},
+    time::Timestamp,
+    words::{Outcome, Severity},
+    workflow::ActivityError,
+};
+
+/// An order to one conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// A customer's message has come in: take it, opening the conversation if `opening` is given and it is new.
+    Receive {
+        /// The conversation that is told; a new one cannot know its own id.
+        conversation_id: ConversationId,
+        /// The message.
+        inbound: Box<Inbound>,
+        /// Who wrote it.
+        customer: CustomerCard,
+        /// How to open it where it does not exist yet; none where it must exist.
+        opening: Option<Opening>,
+    },
+    /// A person begins a conversation with a customer.
+    Begin {
+        /// The new conversation.
+        conversation_id: ConversationId,
+        /// With whom.
+        customer: CustomerCard,
+        /// The first message. Without a channel it goes by the one that suits `to`.
+        message: NewMessage,
+        /// Where it goes.
+        to: Address,
+        /// What it is about; the subject of its mails.
+        subject: Option<String>,
+        /// How urgent it is, where that is known.
+        priority: Option<Severity>,
+        /// The customer's current conversation, if there is one: this one takes its place.
+        replaces: Option<ConversationId>,
+    },
+    /// A person answers the customer.
+    Reply {
+        /// What to say.
+        message: NewMessage,
+    },
+    /// The outcome of a send.
+    RecordDelivery {
+        /// The message that was sent.
+        message_id: MessageId,
+        /// What became of it.
+        delivery: Delivery,
+    },
+    /// An internal note; the customer never sees it.
+    AddNote {
+        /// The note's id.
+        note_id: NoteId,
+        /// What it says.
+        text: String,
+    },
+    /// Give it to an agent, a team, or an agent within a team. Does not move the status.
+    Assign {
+        /// The agent; none leaves it to the team.
+        agent: Option<AgentId>,
+        /// The team; none keeps the present one.
+        team: Option<TeamId>,
+    },
+    /// Nobody is responsible any more.
+    Unassign,
+    /// A person is needed now.
+    HandOff {
+        /// Why, in a sentence or two.
+        reason: Option<String>,
+    },
+    /// Out of sight until a given time, or until the customer writes.
+    Snooze {
+        /// When it comes back.
+        until: Timestamp,
+    },
+    /// The snooze is over: the timer's command.
+    Wake,
+    /// Changes the tags.
+    Tag {
+        /// Tags to add.
+        add: Vec<String>,
+        /// Tags to take away.
+        remove: Vec<String>,
+    },
+    /// It is done.
+    Resolve {
+        /// What became of it.
+        outcome: Option<Outcome>,
+        /// What was done, for colleagues.
+        summary: Option<String>,
+    },
+    /// A person opens a resolved conversation again.
+    Reopen,
+    /// A person says how urgent it is.
+    SetPriority {
+        /// How urgent.
+        severity: Severity,
+    },
+}
+
+/// What a conversation knows of its customer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerCard {
+    /// The customer.
+    pub id: CustomerId,
+    /// The name to greet with, where known.
+    pub name: Option<String>,
+    /// The language of the machine's words, for example `de`, where the customer stated one.
+    pub language: Option<String>,
+}
+
+/// How a conversation comes to be when a customer writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The resolved conversation it follows, where there is one.
+    pub follow_up_of: Option<ConversationId>,
+    /// The conversation that is the customer's current one until now; none if there is none.
+    pub replaces: Option<ConversationId>,
+}
+
+/// A message that a person, or a program for them, wants sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMessage {
+    /// The message's id.
+    pub id: MessageId,
+    /// The channel to send it by; none for the one the customer last used.
+    pub channel: Option<Channel>,
+    /// What to say.
+    pub text: String,
+    /// Files to send along.
+    pub attachments: Vec<Attachment>,
+}
+
+/// What became of a send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// The channel took it.
+    Accepted {
+        /// When.
+        at: Timestamp,
+        /// The provider's id of it, where it gave one.
+        provider_message_id: Option<String>,
+    },
+    /// It was refused, or given up.
+    Failed {
+        /// Why.
+        error: ActivityError,
+    },
+}

@@ -1,0 +1,160 @@
+//! A customer: one person, however many addresses they write from.
+//!
+//! An address belongs to one customer only; the claim `address`, taken in the commit that records it, makes it so.
+//!
+//! | command | state | events (and what else) |
+//! |---|---|---|
+//! | `Register` | none | `Registered`, `ProfileChanged` where the profile says something; takes every `address` |
+//! | | the same addresses are here | nothing |
+//! | | any | refused: exists |
+//! | `AddIdentity` | new address | `IdentityAdded`; takes `address` |
+//! | | known, and now verified | `IdentityVerified` |
+//! | `SeenAddresses` | new ones among them | `IdentityAdded` for each; takes each `address` |
+//! | `Update` | differs | `ProfileChanged` |
+//!
+//! Every command but `Register` is refused as unknown before the customer is registered.
+
+pub mod command;
+pub mod event;
+pub mod profile;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+pub use command::Command;
+pub use event::Event;
+pub use profile::{CustomerPatch, Preferences};
+pub use state::{Facts, Identity, State};
+
+pub use crate::record::Rejection;
+use crate::{
+    activity::NoActivity,
+    message::Address,
+    text::non_empty,
+    workflow::{ActivityError, Claim, Context, Deadlines, Decision, EventType, NoDeadline, Workflow},
+};
+
+/// The unique key: an address, in its text form, belongs to one customer.
+pub const ADDRESS: &str = "address";
+
+/// The workflow of one customer.
+#[derive(Clone, Copy, Debug)]
+pub struct Customer;
+
+impl Workflow for Customer {
+    const KIND: &'static str = "customer";
+    const STATE_REVISION: u32 = 1;
+    const DEADLINES_REVISION: u32 = 1;
+
+    type State = State;
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
+    type Activity = NoActivity;
+    type Deadline = NoDeadline;
+
+    fn decide(state: &State, command: Command, cx: &Context<'_>) -> Result<Decision<Self>, Rejection> {
+        let Some(facts) = state.facts() else { return first(command, cx) };
+        match command {
+            Command::Register { customer_id, addresses, .. } => {
+                let same = facts.id == customer_id && addresses.iter().all(|address| facts.has(address));
+                if same { Ok(Decision::nothing()) } else { Err(Rejection::Exists { kind: Self::KIND }) }
+            }
+            Command::AddIdentity { address, verified } => Ok(add_identity(facts, address, verified, cx)),
+            Command::SeenAddresses { addresses } => Ok(each_once(addresses)
+                .into_iter()
+                .filter(|address| !facts.has(address))
+                .fold(Decision::nothing(), |decision, address| identity_added(decision, address, true, cx))),
+            Command::Update(patch) => update(facts, &patch, cx),
+        }
+    }
+
+    fn evolve(state: &mut State, event: &Event) {
+        state.evolve(event);
+    }
+
+    fn deadlines(_state: &State) -> Deadlines<NoDeadline> {
+        Deadlines::new()
+    }
+
+    fn deadline_passed(deadline: NoDeadline) -> Command {
+        match deadline {}
+    }
+
+    fn activity_failed(activity: &NoActivity, _error: &ActivityError) -> Option<Command> {
+        match *activity {}
+    }
+
+    fn event_type(event: &Event) -> EventType {
+        event.event_type()
+    }
+}
+
+/// What a command makes of a customer who is not registered.
+fn first(command: Command, cx: &Context<'_>) -> Result<Decision<Customer>, Rejection> {
+    match command {
+        Command::Register { customer_id, addresses, name, via, verified, profile } => {
+            if addresses.is_empty() {
+                return Err(Rejection::invalid("identity", "at least one address"));
+            }
+            let profile = profile.checked()?;
+            let once = each_once(addresses);
+            let claims = once.iter().map(claim).collect();
+            let name = name.as_deref().and_then(non_empty);
+            let registered =
+                Event::Registered { at: cx.now, id: customer_id, addresses: once, name, via, verified };
+            let mut state = State::default();
+            state.evolve(&registered);
+            let change = state.facts().map_or(Ok(None), |facts| profile.against(facts))?;
+            let mut decision = Decision::event(registered)
+                .and_all(change.map(|change| Event::ProfileChanged { at: cx.now, change: Box::new(change) }));
+            decision.claims = claims;
+            Ok(decision)
+        }
+        Command::AddIdentity { .. } | Command::SeenAddresses { .. } | Command::Update(_) => {
+            Err(Rejection::Unknown { kind: Customer::KIND })
+        }
+    }
+}
+
+fn add_identity(facts: &Facts, address: Address, verified: bool, cx: &Context<'_>) -> Decision<Customer> {
+    match facts.identity(&address) {
+        None => identity_added(Decision::nothing(), address, verified, cx),
+        Some(known) if verified && known.verified_at.is_none() => {
+            Decision::event(Event::IdentityVerified { at: cx.now, address })
+        }
+        Some(_) => Decision::nothing(),
+    }
+}
+
+fn identity_added(
+    decision: Decision<Customer>,
+    address: Address,
+    verified: bool,
+    cx: &Context<'_>,
+) -> Decision<Customer> {
+    let claim = claim(&address);
+    let via = cx.by.via.clone().unwrap_or_else(|| "engine".to_owned());
+    decision.and(Event::IdentityAdded { at: cx.now, address, via, verified }).claim(claim)
+}
+
+fn update(facts: &Facts, patch: &CustomerPatch, cx: &Context<'_>) -> Result<Decision<Customer>, Rejection> {
+    let change = patch.checked()?.against(facts)?;
+    Ok(Decision::nothing()
+        .and_all(change.map(|change| Event::ProfileChanged { at: cx.now, change: Box::new(change) })))
+}
+
+/// The addresses without repetition, in their order.
+fn each_once(addresses: Vec<Address>) -> Vec<Address> {
+    let mut once = Vec::new();
+    for address in addresses {
+        if !once.contains(&address) {
+            once.push(address);
+        }
+    }
+    once
+}
+
+fn claim(address: &Address) -> Claim {
+    Claim::take(ADDRESS, address.to_string())
+}

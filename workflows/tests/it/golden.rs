@@ -1,0 +1,113 @@
+//! The encoded bytes of states and events, kept in `tests/golden/` as hexadecimal text.
+//!
+//! * `KIND/events/NAME.vN.hex`: an event as a journal somewhere holds it. It must decode for ever; the newest
+//!   version of each must also be what is written today.
+//! * `KIND/state.rN.hex`: a state as a snapshot holds it. Other bytes need another `STATE_REVISION`.
+//!
+//! A file is never overwritten. A new event, version or revision has no file yet: run once with
+//! `GOLDEN=write` in the environment and commit what appears.
+
+use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
+
+use bincode::Options as _;
+use throughline_workflows::{
+    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
+    operation::Operation, team::Team, workflow::Workflow,
+};
+
+use crate::fixtures::Fixture;
+
+fn folder<W: Workflow>() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "golden", W::KIND].iter().collect()
+}
+
+/// Compares with the file; writes it where there is none and that is wanted.
+fn is_kept(path: &PathBuf, bytes: &[u8], advice: &str) {
+    let found = hex(bytes);
+    match fs::read_to_string(path) {
+        Ok(kept) => assert_eq!(kept, found, "{} holds other bytes: {advice}", path.display()),
+        Err(_) if env::var("GOLDEN").as_deref() == Ok("write") => {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, found).unwrap();
+        }
+        Err(error) => panic!("{}: {error}; run once with GOLDEN=write", path.display()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for (index, byte) in bytes.iter().enumerate() {
+        let end = if index % 32 == 31 { "\n" } else { "" };
+        write!(text, "{byte:02x}{end}").unwrap();
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().filter(|c| !c.is_whitespace()).collect();
+    let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>());
+    pairs.map(|pair| u8::from_str_radix(&pair, 16).unwrap()).collect()
+}
+
+fn decoded<W: Workflow>(name: &str, version: u16, bytes: &[u8]) -> W::Event {
+    let options = bincode::DefaultOptions::new().with_fixint_encoding();
+    let mut deserializer = bincode::Deserializer::from_slice(bytes, options);
+    W::decode_event(name, version, &mut deserializer).unwrap()
+}
+
+fn keeps_its_bytes<W: Fixture>() {
+    let mut state = W::State::default();
+    let mut written = BTreeSet::new();
+    for event in W::events() {
+        let kind = W::event_type(&event);
+        let path = folder::<W>().join("events").join(format!("{}.v{}.hex", kind.name, kind.version));
+        let encoded = bincode::serialize(&event).unwrap();
+        is_kept(&path, &encoded, "an event's shape never changes; give the new one another version");
+        assert_eq!(decoded::<W>(kind.name, kind.version, &encoded), event);
+        assert!(written.insert(kind.name), "{} has two fixtures", kind.name);
+        W::evolve(&mut state, &event);
+    }
+    let path = folder::<W>().join(format!("state.r{}.hex", W::STATE_REVISION));
+    is_kept(&path, &bincode::serialize(&state).unwrap(), "raise STATE_REVISION");
+    old_events_decode::<W>();
+}
+
+fn old_events_decode<W: Workflow>() {
+    for file in fs::read_dir(folder::<W>().join("events")).unwrap() {
+        let path = file.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let (name, version) = stem.split_once(".v").unwrap();
+        let event = decoded::<W>(name, version.parse().unwrap(), &bytes(&fs::read_to_string(&path).unwrap()));
+        assert_eq!(W::event_type(&event).name, name, "{}", path.display());
+    }
+}
+
+#[test]
+fn conversations_keep_their_bytes() {
+    keeps_its_bytes::<Conversation>();
+}
+
+#[test]
+fn customers_keep_their_bytes() {
+    keeps_its_bytes::<Customer>();
+}
+
+#[test]
+fn agents_keep_their_bytes() {
+    keeps_its_bytes::<Agent>();
+}
+
+#[test]
+fn teams_keep_their_bytes() {
+    keeps_its_bytes::<Team>();
+}
+
+#[test]
+fn credentials_keep_their_bytes() {
+    keeps_its_bytes::<Credential>();
+}
+
+#[test]
+fn operations_keep_their_bytes() {
+    keeps_its_bytes::<Operation>();
+}
