@@ -1,0 +1,373 @@
+//! The outbox: performs what turns asked for, with retries, in order where a lane asks for order.
+//!
+//! Pending activities are read in due order, a window at a time. An outcome is a command to the entity, and the
+//! commit of that command consumes the activity. A failed try moves the activity to a later moment and holds its
+//! lane until then; after the last try, or a refusal, it becomes a dead letter and the lane goes on.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use throughline_storage::{
+    append::{ActivityKey, Append, DeadLetter, LaneHold, LaneKey, PendingActivity, PendingKey},
+    envelope::Record,
+};
+use throughline_workflows::{
+    time::{Span, Timestamp},
+    workflow::{ActivityError, By, Cause, CauseKind},
+};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::{
+    backoff,
+    dead_letters::{ActivityLetter, reason},
+    engine::Shared,
+    order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected},
+    performer::{AnyPerformer, Attempt, Outcome, activity_id},
+};
+
+/// How far one look reads past activities whose lane is busy.
+const WINDOW: usize = 1024;
+
+/// What is under way.
+#[derive(Default)]
+struct UnderWay {
+    keys: HashSet<ActivityKey>,
+    lanes: HashMap<LaneKey, ActivityKey>,
+}
+
+/// Runs until the engine drains; then waits for the tries that have begun.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut progress = shared.host.journal.progress();
+    let mut tries = JoinSet::new();
+    let mut under_way = UnderWay::default();
+    loop {
+        progress.mark_unchanged();
+        let pending = progress.borrow().activities_pending;
+        let next = match start_ready(&shared, &mut tries, &mut under_way).await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!(%error, "pending activities could not be read");
+                None
+            }
+        };
+        shared.gauges.activities_in_flight(under_way.keys.len());
+        let full = under_way.keys.len() >= shared.host.options.activities_in_flight;
+        tokio::select! {
+            () = shared.host.draining.cancelled() => break,
+            Some(done) = tries.join_next() => finish(done, &mut under_way),
+            () = sleep_until(&shared, next), if !full => {}
+            _ = progress.wait_for(|progress| progress.activities_pending != pending), if !full => {}
+        }
+        while let Some(done) = tries.try_join_next() {
+            finish(done, &mut under_way);
+        }
+    }
+    while tries.join_next().await.is_some() {}
+}
+
+fn finish(done: Result<PendingActivity, tokio::task::JoinError>, under_way: &mut UnderWay) {
+    if let Ok(activity) = done {
+        under_way.keys.remove(&activity.key);
+        if !activity.lane.is_empty() {
+            under_way.lanes.remove(&lane_of(&activity));
+        }
+    }
+}
+
+async fn sleep_until(shared: &Shared, at: Option<Timestamp>) {
+    match at {
+        Some(at) => shared.host.clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Starts what is ready and free to go; returns when the next pending one is ready.
+async fn start_ready(
+    shared: &Arc<Shared>,
+    tries: &mut JoinSet<PendingActivity>,
+    under_way: &mut UnderWay,
+) -> Result<Option<Timestamp>, String> {
+    let journal = &shared.host.journal;
+    let now = shared.host.clock.now();
+    let most = shared.host.options.activities_in_flight;
+    let mut after: Option<ActivityKey> = None;
+    while under_way.keys.len() < most {
+        let window =
+            journal.activities(after.as_ref(), now.as_millis(), WINDOW).map_err(|error| error.to_string())?;
+        let Some(last) = window.last() else { break };
+        after = Some(last.key.clone());
+        let more = window.len() == WINDOW;
+        for activity in window {
+            if under_way.keys.len() >= most {
+                break;
+            }
+            if under_way.keys.contains(&activity.key) {
+                continue;
+            }
+            if !activity.lane.is_empty() {
+                let lane = lane_of(&activity);
+                if under_way.lanes.contains_key(&lane) {
+                    continue;
+                }
+                if let Some(hold) = journal.hold(&lane).map_err(|error| error.to_string())?
+                    && !same_activity(&hold.held_by, &activity.key)
+                    && journal.activity(&hold.held_by).map_err(|error| error.to_string())?.is_some()
+                {
+                    wait_behind(shared, activity, &hold).await;
+                    continue;
+                }
+                under_way.lanes.insert(lane, activity.key.clone());
+            }
+            under_way.keys.insert(activity.key.clone());
+            let shared = shared.clone();
+            tries.spawn(async move {
+                attempt(&shared, &activity).await;
+                activity
+            });
+        }
+        if !more {
+            break;
+        }
+    }
+    let later =
+        journal.activities(Some(&last_key_of(now)), u64::MAX, 1).map_err(|error| error.to_string())?;
+    Ok(later.first().map(|activity| Timestamp::from_millis(activity.key.ready_at_ms)))
+}
+
+/// A key after every activity that is ready at `now`.
+fn last_key_of(now: Timestamp) -> ActivityKey {
+    ActivityKey {
+        ready_at_ms: now.as_millis() + 1,
+        stream: throughline_storage::append::StreamId {
+            tenant: String::new(),
+            kind: String::new(),
+            entity: uuid::Uuid::nil(),
+        },
+        version: 0,
+        index: 0,
+    }
+}
+
+fn lane_of(activity: &PendingActivity) -> LaneKey {
+    LaneKey { stream: activity.key.stream.clone(), lane: activity.lane.clone() }
+}
+
+fn same_activity(a: &ActivityKey, b: &ActivityKey) -> bool {
+    (&a.stream, a.version, a.index) == (&b.stream, b.version, b.index)
+}
+
+/// Moves an activity behind the one that holds its lane: keys of one moment sort by version and index.
+async fn wait_behind(shared: &Shared, activity: PendingActivity, hold: &LaneHold) {
+    let moved = PendingActivity {
+        key: ActivityKey { ready_at_ms: hold.held_by.ready_at_ms, ..activity.key.clone() },
+        ..activity.clone()
+    };
+    if moved.key == activity.key {
+        return;
+    }
+    let append = Append {
+        consume: vec![PendingKey::Activity(activity.key)],
+        activities: vec![moved],
+        ..Append::default()
+    };
+    if let Err(error) = shared.commit_patiently(append).await {
+        tracing::warn!(%error, "an activity could not be put behind its lane's first");
+    }
+}
+
+/// One try of one activity, to a durable end.
+async fn attempt(shared: &Shared, pending: &PendingActivity) {
+    let Some((entity, performer)) = shared.performer(&pending.key.stream) else {
+        tracing::error!("entity.kind" = %pending.key.stream.kind, "an activity of an unknown workflow is pending");
+        put_off(shared, pending, &unknown_workflow(), None).await;
+        return;
+    };
+    let (record, payload) = match read(shared, pending) {
+        Ok(found) => found,
+        Err(message) => {
+            tracing::error!("entity.kind" = entity.kind, "entity.id" = %entity.id, error = %message, "an activity could not be read");
+            put_off(shared, pending, &ActivityError { code: None, message }, None).await;
+            return;
+        }
+    };
+    let id = activity_id(&entity, pending.key.version, pending.key.index, pending.edited.is_some());
+    let number = pending.attempts + 1;
+    let span = tracing::info_span!(
+        "activity", "tenant.id" = %entity.tenant, "entity.kind" = entity.kind, "entity.id" = %entity.id,
+        "activity.id" = %id, attempt = number, "trace.id" = %record.correlation
+    );
+    async {
+        let attempt = Attempt {
+            tenant: entity.tenant.clone(),
+            entity: entity.id,
+            id: id.clone(),
+            number,
+            asked_at: Timestamp::from_millis(pending.asked_at_ms),
+            now: shared.host.clock.now(),
+            correlation: record.correlation,
+        };
+        match performer.perform(payload.clone(), attempt).await {
+            Outcome::Done(command) => {
+                settle(shared, pending, &entity, command, None, &record, &id).await;
+            }
+            Outcome::Retry { after, error } if number < shared.host.options.attempts_max => {
+                let wait = after.unwrap_or_else(|| backoff::activity(&id, number));
+                tracing::warn!(error = %error.message, retry_in_ms = wait.as_millis(), "an activity failed and is tried again");
+                put_off(shared, pending, &error, Some(wait)).await;
+            }
+            Outcome::Retry { error, .. } | Outcome::Refused(error) => {
+                tracing::error!(error = %error.message, "an activity is given up");
+                give_up(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
+            }
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+fn unknown_workflow() -> ActivityError {
+    ActivityError { code: None, message: "no workflow of this kind is registered".to_owned() }
+}
+
+fn read(shared: &Shared, pending: &PendingActivity) -> Result<(Record, Vec<u8>), String> {
+    let ActivityKey { stream, version, index, .. } = &pending.key;
+    let record = shared
+        .host
+        .journal
+        .record(stream, *version)
+        .map_err(|error| error.to_string())?
+        .ok_or_else(|| format!("version {version} is not in the journal"))?
+        .decode()
+        .map_err(|error| error.to_string())?;
+    let payload = match &pending.edited {
+        Some(edited) => edited.clone(),
+        None => record
+            .activities
+            .get(*index as usize)
+            .map(|activity| activity.bytes.clone())
+            .ok_or_else(|| format!("version {version} holds no activity {index}"))?,
+    };
+    Ok((record, payload))
+}
+
+/// Moves a failed activity to its next try and holds its lane.
+async fn put_off(shared: &Shared, pending: &PendingActivity, error: &ActivityError, wait: Option<Span>) {
+    let attempts = pending.attempts + 1;
+    let id = format!("{}.{}", pending.key.version, pending.key.index);
+    let wait = wait.unwrap_or_else(|| backoff::activity(&id, attempts));
+    let ready_at_ms = (shared.host.clock.now() + wait).as_millis();
+    let later = PendingActivity {
+        key: ActivityKey { ready_at_ms, ..pending.key.clone() },
+        attempts,
+        last_error: Some(reason(error.message.as_str())),
+        ..pending.clone()
+    };
+    let hold =
+        (!pending.lane.is_empty()).then(|| LaneHold { key: lane_of(pending), held_by: later.key.clone() });
+    let append = Append {
+        consume: vec![PendingKey::Activity(pending.key.clone())],
+        activities: vec![later],
+        hold: hold.into_iter().collect(),
+        ..Append::default()
+    };
+    if let Err(error) = shared.commit_patiently(append).await {
+        tracing::warn!(%error, "a failed activity could not be put off");
+    }
+}
+
+/// Keeps a given-up activity as a dead letter and tells its entity, in one commit.
+#[expect(clippy::too_many_arguments, reason = "the letter is made of all of these")]
+async fn give_up(
+    shared: &Shared,
+    pending: &PendingActivity,
+    entity: &EntityRef,
+    performer: &dyn AnyPerformer,
+    payload: Vec<u8>,
+    error: ActivityError,
+    record: &Record,
+    id: &str,
+) {
+    let command = performer.given_up(&payload, &error);
+    let letter = DeadLetter {
+        id: shared.host.minter.mint(),
+        tenant: entity.tenant.to_string(),
+        at_ms: shared.host.clock.now().as_millis(),
+        kind: "activity".to_owned(),
+        stream: Some((pending.key.stream.clone(), pending.key.version)),
+        reason: reason(error.message),
+        attempts: pending.attempts + 1,
+        payload: throughline_storage::codec::encode(&ActivityLetter {
+            index: pending.key.index,
+            lane: pending.lane.clone(),
+            asked_at_ms: pending.asked_at_ms,
+            payload,
+        }),
+    };
+    settle(shared, pending, entity, command, Some(letter), record, id).await;
+}
+
+/// Hands an outcome to the entity; its commit consumes the activity and lets the lane go on.
+async fn settle(
+    shared: &Shared,
+    pending: &PendingActivity,
+    entity: &EntityRef,
+    command: Option<AnyCommand>,
+    letter: Option<DeadLetter>,
+    record: &Record,
+    id: &str,
+) {
+    // A lane is held only by an activity that has failed before.
+    let unhold: Vec<_> =
+        (pending.attempts > 0 && !pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
+    let consume = vec![PendingKey::Activity(pending.key.clone())];
+    let Some(command) = command else {
+        let append =
+            Append { consume, unhold, dead_letters: letter.into_iter().collect(), ..Append::default() };
+        if let Err(error) = shared.commit_patiently(append).await {
+            tracing::warn!(%error, "an activity's outcome could not be recorded; it is tried again");
+        }
+        return;
+    };
+    let order = Order {
+        command,
+        meta: CommandMeta {
+            by: By::engine(),
+            cause: Cause { kind: CauseKind::Activity, id: id.to_owned() },
+            correlation: record.correlation,
+            idempotency: None,
+        },
+        consume,
+        along: Along { dead_letters: letter.into_iter().collect(), unhold, ..Along::default() },
+        firing: None,
+        rejected: Rejected::Settles,
+    };
+    let mut crashes = 0;
+    loop {
+        match shared.registry.deliver(entity, &order).await {
+            Ok(_) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => return,
+            Err(Refusal::Rejected(rejection)) => {
+                tracing::warn!(rejection = %shared.rejection_text(entity.kind, &rejection), "an outcome was of no use to its entity");
+                return;
+            }
+            Err(Refusal::Crashed { panic, version }) if crashes + 1 >= shared.host.options.crashes_max => {
+                shared.bury_outcome(entity, version, &order, panic, crashes + 1).await;
+                return;
+            }
+            Err(refusal) => {
+                crashes += u32::from(matches!(refusal, Refusal::Crashed { .. }));
+                tracing::warn!(
+                    ?refusal,
+                    crashes,
+                    "an outcome could not be handed over and is handed over again"
+                );
+                tokio::select! {
+                    () = tokio::time::sleep(backoff::hand_over(crashes + 1)) => {}
+                    () = shared.host.draining.cancelled() => return,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The actor around an entity's turns.
+//!
+//! Spawned by a shard supervisor, which alone may do so; owns one [`Turn`](crate::turn) and nothing else. It reads its
+//! history at its first message. When a turn crashes it answers whoever asked, then dies: being replayed from the
+//! journal is the repair. Dying loses nothing, since nothing counts before its commit.
+
+use std::{
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use futures::future::BoxFuture;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use throughline_workflows::{time::Timestamp, workflow::Workflow};
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+use crate::{
+    host::Host,
+    order::{EntityRef, Order, Receipt, Refusal},
+    turn::Turn,
+};
+
+/// The turns of an entity, of whichever workflow.
+pub(crate) trait AnyTurn: Send {
+    fn take<'a>(&'a mut self, order: &'a Order) -> BoxFuture<'a, Result<Receipt, Refusal>>;
+    fn rearm(&mut self) -> BoxFuture<'_, Result<(), Refusal>>;
+    fn version(&self) -> u64;
+}
+
+impl<W: Workflow> AnyTurn for Turn<W> {
+    fn take<'a>(&'a mut self, order: &'a Order) -> BoxFuture<'a, Result<Receipt, Refusal>> {
+        Box::pin(Turn::take(self, order))
+    }
+
+    fn rearm(&mut self) -> BoxFuture<'_, Result<(), Refusal>> {
+        Box::pin(Turn::rearm(self))
+    }
+
+    fn version(&self) -> u64 {
+        Turn::version(self)
+    }
+}
+
+/// Makes the turns of one workflow's entities.
+pub(crate) trait TurnSource: Send + Sync {
+    fn turns(&self, entity: EntityRef, host: Arc<Host>) -> Box<dyn AnyTurn>;
+}
+
+/// The source for `W`.
+pub(crate) struct TurnsOf<W>(pub(crate) PhantomData<fn() -> W>);
+
+impl<W: Workflow> TurnSource for TurnsOf<W> {
+    fn turns(&self, entity: EntityRef, host: Arc<Host>) -> Box<dyn AnyTurn> {
+        Box::new(Turn::<W>::new(entity, host))
+    }
+}
+
+/// What an operator may see of a live entity without asking it.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    /// Orders sent and not yet answered.
+    pub(crate) depth: AtomicUsize,
+    /// Version after the last turn.
+    pub(crate) version: AtomicU64,
+    /// Engine time of the last order, in milliseconds.
+    pub(crate) last_order_ms: AtomicU64,
+}
+
+/// What may be asked of an entity.
+pub(crate) enum EntityMessage {
+    /// Takes one turn; answers once it is durable.
+    Take(Box<Delivery>),
+    /// Compares the armed timers with the state.
+    Rearm { reply: oneshot::Sender<Result<(), Refusal>> },
+}
+
+/// An order on its way to an entity.
+pub(crate) struct Delivery {
+    pub(crate) order: Order,
+    /// Set when the turn begins: an order whose entity died before that had no effect.
+    pub(crate) started: Arc<AtomicBool>,
+    pub(crate) reply: oneshot::Sender<Result<Receipt, Refusal>>,
+    pub(crate) span: tracing::Span,
+}
+
+/// The actor; its state is the entity's turns.
+pub(crate) struct EntityActor;
+
+pub(crate) struct EntityArguments {
+    pub(crate) turns: Box<dyn AnyTurn>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) gauges: Arc<Gauges>,
+}
+
+impl Actor for EntityActor {
+    type Msg = EntityMessage;
+    type State = EntityArguments;
+    type Arguments = EntityArguments;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        arguments: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        // Reading the history waits for the first message: the shard awaits this, and must not.
+        Ok(arguments)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            EntityMessage::Take(delivery) => {
+                delivery.started.store(true, Ordering::Release);
+                note(&state.gauges, state.host.clock.now());
+                let answer = state.turns.take(&delivery.order).instrument(delivery.span).await;
+                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                state.gauges.version.store(state.turns.version(), Ordering::Relaxed);
+                let crashed = match &answer {
+                    Err(Refusal::Crashed { panic, .. }) => Some(panic.clone()),
+                    _ => None,
+                };
+                let _ = delivery.reply.send(answer); // The caller may have stopped waiting.
+                crashed.map_or(Ok(()), |panic| Err(panic.into()))
+            }
+            EntityMessage::Rearm { reply } => {
+                let _ = reply.send(state.turns.rearm().await); // The sweep may have been stopped.
+                Ok(())
+            }
+        }
+    }
+}
+
+fn note(gauges: &Gauges, now: Timestamp) {
+    gauges.last_order_ms.store(now.as_millis(), Ordering::Relaxed);
+}

@@ -1,0 +1,393 @@
+//! From a durable inbound message to its conversation.
+//!
+//! The inbox is read in the order in which webhooks became durable and handled in lanes: one lane for each tenant
+//! and first address, so that a customer's messages keep their order while customers do not wait for each other.
+//! Which customer and which conversation is asked of the claims; the conversation has the last word. Its commit
+//! consumes the inbox entry, so a message takes effect once, whoever retries.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use throughline_storage::{
+    append::{Append, DeadLetter, PendingKey},
+    codec,
+    journal::InboxEntry,
+};
+use throughline_workflows::{
+    conversation::{self, Conversation, CustomerCard, Opening},
+    customer::{self, Customer},
+    ids::{ConversationId, CustomerId, TenantId},
+    message::{Address, Inbound},
+    workflow::{By, Cause, CauseKind, Workflow},
+};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    backoff, dead_letters,
+    engine::{Shared, entity_ref},
+    order::{Along, AnyCommand, CommandMeta, Order, Refusal, Rejected},
+    turn,
+};
+
+/// How often a message may be passed on before its lane gives up for now.
+const HOPS_MAX: u32 = 5;
+
+/// Space of the claims by which an address belongs to a customer.
+pub const ADDRESS_SPACE: &str = "address";
+
+/// Space of the claims by which a customer has a current conversation.
+pub const CURRENT_SPACE: &str = "current";
+
+/// An inbound message as the inbox keeps it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct InboxItem {
+    pub(crate) correlation: Uuid,
+    /// Put back by an operator, and so out of order.
+    pub(crate) retried: bool,
+    pub(crate) inbound: Inbound,
+}
+
+/// A lane: hash of tenant and first address.
+type Lane = u64;
+
+struct Queued {
+    number: u64,
+    tenant: TenantId,
+    item: InboxItem,
+}
+
+/// What has been read from the inbox and is not done.
+#[derive(Default)]
+struct Lanes {
+    queues: HashMap<Lane, VecDeque<Queued>>,
+    /// Lanes with work of which none is under way.
+    idle: VecDeque<Lane>,
+    /// Messages in all queues and under way.
+    held: usize,
+}
+
+impl Lanes {
+    fn push(&mut self, queued: Queued) {
+        let lane = lane_of(&queued.tenant, &queued.item.inbound);
+        self.held += 1;
+        let queue = self.queues.entry(lane).or_insert_with(|| {
+            self.idle.push_back(lane);
+            VecDeque::new()
+        });
+        queue.push_back(queued);
+    }
+
+    /// The next message of a lane that is idle; the lane is busy from now on.
+    fn next(&mut self) -> Option<(Lane, Queued)> {
+        let lane = self.idle.pop_front()?;
+        let queued = self.queues.get_mut(&lane)?.pop_front()?;
+        Some((lane, queued))
+    }
+
+    fn done(&mut self, lane: Lane) {
+        self.held -= 1;
+        if self.queues.get(&lane).is_some_and(|queue| !queue.is_empty()) {
+            self.idle.push_back(lane);
+        } else {
+            self.queues.remove(&lane);
+        }
+    }
+}
+
+/// Runs until the engine drains; then waits for the turns that have begun.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut progress = shared.host.journal.progress();
+    let mut lanes = Lanes::default();
+    let mut working: JoinSet<Lane> = JoinSet::new();
+    let mut reached = 0;
+    let most = shared.host.options.turns_in_flight;
+    // Read ahead a few windows, so that a busy lane does not keep the others from their work.
+    let ahead = most * 4;
+    loop {
+        let known = progress.borrow_and_update().inbox;
+        if lanes.held < ahead {
+            match read(&shared, &mut reached, ahead - lanes.held).await {
+                Ok(entries) => entries.into_iter().for_each(|queued| lanes.push(queued)),
+                Err(error) => tracing::error!(%error, "the inbox could not be read"),
+            }
+        }
+        while working.len() < most
+            && let Some((lane, queued)) = lanes.next()
+        {
+            let shared = shared.clone();
+            working.spawn(async move {
+                handle(&shared, &queued).await;
+                lane
+            });
+        }
+        shared.gauges.intake_waiting(lanes.held);
+        tokio::select! {
+            () = shared.host.draining.cancelled() => break,
+            Some(done) = working.join_next() => {
+                let mut done = Some(done);
+                while let Some(ended) = done {
+                    match ended {
+                        Ok(lane) => lanes.done(lane),
+                        Err(error) => tracing::error!(%error, "a lane of the intake ended; its messages go on at the next start"),
+                    }
+                    done = working.try_join_next();
+                }
+            }
+            _ = progress.wait_for(|progress| progress.inbox > known), if lanes.held < ahead => {}
+        }
+    }
+    while working.join_next().await.is_some() {}
+}
+
+/// The next entries of the inbox. One that cannot be read becomes a dead letter at once.
+async fn read(shared: &Shared, reached: &mut u64, most: usize) -> Result<Vec<Queued>, String> {
+    let entries = shared.host.journal.inbox(*reached, most).map_err(|error| error.to_string())?;
+    let mut readable = Vec::with_capacity(entries.len());
+    for entry in entries {
+        *reached = entry.number;
+        match (entry.tenant.parse(), codec::decode(&entry.bytes)) {
+            (Ok(tenant), Ok(item)) => readable.push(Queued { number: entry.number, tenant, item }),
+            (Err(error), _) => unreadable(shared, entry, error.to_string()).await,
+            (_, Err(error)) => unreadable(shared, entry, error.to_string()).await,
+        }
+    }
+    Ok(readable)
+}
+
+async fn unreadable(shared: &Shared, entry: InboxEntry, reason: String) {
+    tracing::error!(inbox = entry.number, %reason, "an inbox entry cannot be read");
+    let letter = DeadLetter {
+        id: shared.host.minter.mint(),
+        tenant: entry.tenant,
+        at_ms: shared.host.clock.now().as_millis(),
+        kind: "inbound".to_owned(),
+        stream: None,
+        reason,
+        attempts: 1,
+        payload: entry.bytes,
+    };
+    bury(shared, entry.number, letter).await;
+}
+
+fn lane_of(tenant: &TenantId, inbound: &Inbound) -> Lane {
+    let mut hasher = std::hash::DefaultHasher::new();
+    (tenant, inbound.from.first()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Sees one message to a durable end: taken by a conversation, or a dead letter.
+async fn handle(shared: &Shared, queued: &Queued) {
+    let inbound = &queued.item.inbound;
+    let span = tracing::info_span!(
+        "intake", "tenant.id" = %queued.tenant, "message.id" = %inbound.id, channel = %inbound.channel,
+        "trace.id" = %queued.item.correlation
+    );
+    async {
+        let mut tries = 0;
+        let mut crashes = 0;
+        loop {
+            let refusal = match place(shared, queued).await {
+                Ok(()) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => return,
+                Err(refusal) => refusal,
+            };
+            tries += 1;
+            let poison = match &refusal {
+                Refusal::Crashed { panic, .. } => Some(panic.clone()),
+                Refusal::Damaged(damage) => Some(damage.clone()),
+                Refusal::Rejected(rejection) => Some(shared.rejection_text(Conversation::KIND, rejection)),
+                _ => None,
+            };
+            if let Some(reason) = poison {
+                crashes += 1;
+                if crashes >= shared.host.options.crashes_max {
+                    give_up(shared, queued, reason, crashes).await;
+                    return;
+                }
+            }
+            tracing::warn!(?refusal, tries, "a message could not be placed and is tried again");
+            tokio::select! {
+                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+                () = shared.host.draining.cancelled() => return,
+            }
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn give_up(shared: &Shared, queued: &Queued, reason: String, attempts: u32) {
+    tracing::error!(%reason, attempts, "a message is given up and kept as a dead letter");
+    let letter = DeadLetter {
+        id: shared.host.minter.mint(),
+        tenant: queued.tenant.to_string(),
+        at_ms: shared.host.clock.now().as_millis(),
+        kind: "inbound".to_owned(),
+        stream: None,
+        reason: dead_letters::reason(reason),
+        attempts,
+        payload: codec::encode(&queued.item),
+    };
+    bury(shared, queued.number, letter).await;
+}
+
+async fn bury(shared: &Shared, number: u64, letter: DeadLetter) {
+    let append =
+        Append { consume: vec![PendingKey::Inbox(number)], dead_letters: vec![letter], ..Append::default() };
+    if let Err(error) = shared.commit_patiently(append).await {
+        tracing::error!(%error, "a dead letter could not be kept; its message stays in the inbox");
+    }
+}
+
+/// Finds the customer and the conversation, and hands the message over.
+async fn place(shared: &Shared, queued: &Queued) -> Result<(), Refusal> {
+    let customer = customer_of(shared, queued).await?;
+    let current = current_conversation(shared, &queued.tenant, customer)?;
+    let mut target = queued.item.inbound.thread.map(|id| id.0).or(current);
+    let mut follow_up_of = None;
+    for _ in 0..HOPS_MAX {
+        let opening =
+            target.is_none().then(|| Opening { follow_up_of, replaces: current.map(ConversationId) });
+        let conversation = target.unwrap_or_else(|| shared.host.minter.mint());
+        match hand_over(shared, queued, customer, conversation, opening).await {
+            Ok(()) => return Ok(()),
+            Err(Refusal::Rejected(rejection)) => match rejection.downcast_ref::<conversation::Rejection>() {
+                Some(conversation::Rejection::Closed) => {
+                    follow_up_of = Some(ConversationId(conversation));
+                    target = None;
+                }
+                // A thread that leads nowhere: the customer's current conversation, or a new one.
+                Some(conversation::Rejection::Unknown) => {
+                    target = current.filter(|current| *current != conversation);
+                }
+                _ => return Err(Refusal::Rejected(rejection)),
+            },
+            // Somebody else opened one meanwhile.
+            Err(Refusal::Claimed { owner, .. }) => target = Some(owner),
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Err(Refusal::Damaged(format!("passed on {HOPS_MAX} times without finding a conversation")))
+}
+
+fn current_conversation(
+    shared: &Shared,
+    tenant: &TenantId,
+    customer: CustomerId,
+) -> Result<Option<Uuid>, Refusal> {
+    shared.claim_owner(tenant, CURRENT_SPACE, &customer.to_string())
+}
+
+async fn hand_over(
+    shared: &Shared,
+    queued: &Queued,
+    customer: CustomerId,
+    conversation: Uuid,
+    opening: Option<Opening>,
+) -> Result<(), Refusal> {
+    let inbound = &queued.item.inbound;
+    let card = match &opening {
+        // The acknowledgement greets in the customer's own language, and by name.
+        Some(_) => card_of(shared, &queued.tenant, customer).await?,
+        None => CustomerCard { id: customer, name: inbound.name.clone(), language: None },
+    };
+    let name = card.name.clone();
+    let command = conversation::Command::Receive {
+        conversation_id: ConversationId(conversation),
+        inbound: Box::new(inbound.clone()),
+        customer: card,
+        opening,
+    };
+    let entity = entity_ref::<Conversation>(&queued.tenant, conversation);
+    let by = By::customer(Some(customer.0), name, inbound.channel.to_string());
+    let order = order(queued, Arc::new(command), by, vec![PendingKey::Inbox(queued.number)]);
+    shared.registry.deliver(&entity, &order).await.map(|receipt| {
+        tracing::info!(
+            "conversation.id" = %conversation, "conversation.version" = receipt.version,
+            out_of_order = queued.item.retried, "a message is in its conversation"
+        );
+    })
+}
+
+/// The customer that the message's addresses belong to; a new one where they belong to nobody.
+///
+/// Email before phone before handle chooses. A further address that nobody has becomes this customer's; one that
+/// another customer has stays there.
+async fn customer_of(shared: &Shared, queued: &Queued) -> Result<CustomerId, Refusal> {
+    let inbound = &queued.item.inbound;
+    let mut addresses = inbound.from.clone();
+    addresses.sort();
+    addresses.dedup();
+    for _ in 0..HOPS_MAX {
+        let mut owner = None;
+        let mut free: Vec<Address> = Vec::new();
+        for address in &addresses {
+            match shared.claim_owner(&queued.tenant, ADDRESS_SPACE, &address.to_string())? {
+                Some(found) => owner = owner.or(Some(found)),
+                None => free.push(address.clone()),
+            }
+        }
+        let (id, command) = match owner {
+            Some(owner) if free.is_empty() => return Ok(CustomerId(owner)),
+            Some(owner) => (owner, customer::Command::SeenAddresses { addresses: free }),
+            None => {
+                let id = shared.host.minter.mint();
+                let command = customer::Command::Register {
+                    customer_id: CustomerId(id),
+                    addresses: free,
+                    name: inbound.name.clone(),
+                    via: inbound.channel.to_string(),
+                    verified: inbound.vouched,
+                    profile: Box::default(),
+                };
+                (id, command)
+            }
+        };
+        let entity = entity_ref::<Customer>(&queued.tenant, id);
+        let by = By::customer(None, inbound.name.clone(), inbound.channel.to_string());
+        match shared.registry.deliver(&entity, &order(queued, Arc::new(command), by, Vec::new())).await {
+            Ok(_) => return Ok(CustomerId(id)),
+            // Another lane was faster with one of the addresses: look again.
+            Err(Refusal::Claimed { .. }) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Err(Refusal::Busy)
+}
+
+/// What a conversation needs to know of its customer.
+async fn card_of(shared: &Shared, tenant: &TenantId, customer: CustomerId) -> Result<CustomerCard, Refusal> {
+    let entity = entity_ref::<Customer>(tenant, customer.0);
+    let journal = shared.host.journal.clone();
+    let live = tokio::task::spawn_blocking(move || turn::load::<Customer>(&journal, &entity, None))
+        .await
+        .map_err(|error| Refusal::Damaged(error.to_string()))?
+        .map_err(Refusal::Damaged)?;
+    let facts = live.state.facts();
+    Ok(CustomerCard {
+        id: customer,
+        name: facts.and_then(|facts| facts.name.clone()),
+        language: facts.and_then(|facts| facts.preferences.language.clone()),
+    })
+}
+
+fn order(queued: &Queued, command: AnyCommand, by: By, consume: Vec<PendingKey>) -> Order {
+    Order {
+        command,
+        meta: CommandMeta {
+            by,
+            cause: Cause { kind: CauseKind::Webhook, id: queued.item.inbound.id.to_string() },
+            correlation: queued.item.correlation,
+            idempotency: None,
+        },
+        consume,
+        along: Along::default(),
+        firing: None,
+        rejected: Rejected::Keeps,
+    }
+}

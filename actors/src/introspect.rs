@@ -1,0 +1,670 @@
+//! What an operator may see: entities, their states now and at a version, their histories, and all that is owed.
+//!
+//! Everything is read from the journal; nothing here changes anything.
+
+use std::{any::Any, collections::HashSet, marker::PhantomData, sync::Arc};
+
+use serde::Serialize;
+use throughline_storage::{
+    append::{ActivityKey, PendingActivity, StreamId, Timer, TimerKey},
+    codec,
+    journal::{CommitStats, Journal},
+};
+use throughline_workflows::{
+    ids::TenantId,
+    time::{Span, Timestamp},
+    views::EventMeta,
+    workflow::{By, Cause, Workflow},
+};
+use uuid::Uuid;
+
+use crate::{
+    clock::ClockMode,
+    engine::{Engine, entity_ref},
+    order::{AnyCommand, EntityRef},
+    performer::activity_id,
+    turn::{self, RecordMeta},
+};
+
+/// A workflow seen from outside, of whichever workflow.
+pub(crate) trait AnyInspector: Send + Sync {
+    fn deadline_command(&self, name: &str) -> Option<AnyCommand>;
+    fn rejection_text(&self, rejection: &(dyn Any + Send + Sync)) -> Option<String>;
+    fn command_json(&self, command: &(dyn Any + Send + Sync)) -> Option<serde_json::Value>;
+    fn state(
+        &self,
+        journal: &Journal,
+        entity: &EntityRef,
+        version: Option<u64>,
+    ) -> Result<Option<(u64, serde_json::Value, Vec<ArmedTimer>)>, String>;
+    fn history(&self, journal: &Journal, entity: &EntityRef) -> Result<Vec<HistoryEntry>, String>;
+}
+
+pub(crate) struct InspectorOf<W>(pub(crate) PhantomData<fn() -> W>);
+
+impl<W: Workflow> AnyInspector for InspectorOf<W> {
+    fn deadline_command(&self, name: &str) -> Option<AnyCommand> {
+        let deadline = name.parse::<W::Deadline>().ok()?;
+        Some(Arc::new(W::deadline_passed(deadline)))
+    }
+
+    fn rejection_text(&self, rejection: &(dyn Any + Send + Sync)) -> Option<String> {
+        rejection.downcast_ref::<W::Rejection>().map(ToString::to_string)
+    }
+
+    fn command_json(&self, command: &(dyn Any + Send + Sync)) -> Option<serde_json::Value> {
+        command.downcast_ref::<W::Command>().and_then(|command| serde_json::to_value(command).ok())
+    }
+
+    fn state(
+        &self,
+        journal: &Journal,
+        entity: &EntityRef,
+        version: Option<u64>,
+    ) -> Result<Option<(u64, serde_json::Value, Vec<ArmedTimer>)>, String> {
+        let live = turn::load::<W>(journal, entity, version)?;
+        if live.version == 0 {
+            return Ok(None);
+        }
+        let timers = W::deadlines(&live.state)
+            .iter()
+            .map(|(deadline, due)| ArmedTimer { name: deadline.to_string(), due_at: due })
+            .collect();
+        let state = serde_json::to_value(&live.state).map_err(|error| error.to_string())?;
+        Ok(Some((live.version, state, timers)))
+    }
+
+    fn history(&self, journal: &Journal, entity: &EntityRef) -> Result<Vec<HistoryEntry>, String> {
+        let mut entries = Vec::new();
+        for stored in journal.records(&entity.stream(), 1..) {
+            let stored = stored.map_err(|error| error.to_string())?;
+            let record = stored.decode().map_err(|error| error.to_string())?;
+            let meta: RecordMeta = codec::decode(&record.metadata).map_err(|error| error.to_string())?;
+            for (index, bytes) in (0u64..).zip(&record.events) {
+                let event = turn::event::<W>(bytes, entity, record.version)?;
+                entries.push(HistoryEntry {
+                    event_type: bytes.name.clone(),
+                    version: record.version,
+                    seq: stored.first_seq + index,
+                    timestamp: Timestamp::from_millis(record.at_ms),
+                    by: meta.by.clone(),
+                    cause: meta.cause.clone(),
+                    trace_id: record.correlation,
+                    details: serde_json::to_value(&event).map_err(|error| error.to_string())?,
+                });
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// A timer that a state arms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ArmedTimer {
+    /// The deadline's name.
+    pub name: String,
+    /// When it is due.
+    pub due_at: Timestamp,
+}
+
+/// One event of an entity, with what caused it.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryEntry {
+    /// The event's stored name.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The entity's version after its turn.
+    pub version: u64,
+    /// Its place in the whole store.
+    pub seq: u64,
+    /// When the turn was taken.
+    pub timestamp: Timestamp,
+    /// Who asked.
+    pub by: By,
+    /// What made them ask.
+    pub cause: Cause,
+    /// Joins everything that one message or request led to.
+    pub trace_id: Uuid,
+    /// The event itself.
+    pub details: serde_json::Value,
+}
+
+/// One event with its typed content.
+#[derive(Clone, Debug)]
+pub struct Recorded<E> {
+    /// The event.
+    pub event: E,
+    /// The entity's version after its turn.
+    pub version: u64,
+    /// Its place in its turn.
+    pub index: u32,
+    /// Its place in the whole store.
+    pub seq: u64,
+    /// When the turn was taken.
+    pub at: Timestamp,
+    /// Who asked.
+    pub by: By,
+    /// What made them ask.
+    pub cause: Cause,
+}
+
+impl<E> Recorded<E> {
+    /// The event's place and reason, as views take it.
+    pub fn meta(&self, entity: Uuid) -> EventMeta<'_> {
+        EventMeta {
+            entity,
+            version: self.version,
+            index: self.index,
+            seq: self.seq,
+            at: self.at,
+            by: &self.by,
+            cause: &self.cause,
+        }
+    }
+}
+
+/// An entity as operators list it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActorRow {
+    /// The workflow's kind.
+    pub kind: String,
+    /// Which one.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// `hot` while its actor is resident, else `passive`.
+    pub residency: &'static str,
+    /// Orders sent and not yet answered.
+    pub mailbox_depth: usize,
+    /// The entity's version.
+    pub version: u64,
+    /// When it was last given an order, since its actor became resident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_command_at: Option<Timestamp>,
+    /// Restarts since its actor became resident.
+    pub restarts: u32,
+    /// What the last crash said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+/// An entity's state with all that it is owed.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActorState {
+    /// The workflow's kind.
+    pub kind: String,
+    /// Which one.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// The version shown.
+    pub version: u64,
+    /// The state at that version.
+    pub state: serde_json::Value,
+    /// The timers that this state arms.
+    pub timers: Vec<ArmedTimer>,
+    /// What it asked of the world and is not done; only for the present version.
+    pub pending_activities: Vec<ActivityRow>,
+    /// `hot` or `passive`.
+    pub residency: &'static str,
+    /// Orders sent and not yet answered.
+    pub mailbox_depth: usize,
+    /// Restarts since its actor became resident.
+    pub restarts: u32,
+    /// What the last crash said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+/// An armed timer as operators list it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TimerRow {
+    /// The entity's kind.
+    pub kind: String,
+    /// The entity.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// The deadline's name.
+    pub name: String,
+    /// When it is due.
+    pub due_at: Timestamp,
+    /// When it fires: later than due for one that is stuck.
+    pub fire_at: Timestamp,
+    /// How often it fired without effect.
+    pub stuck: u32,
+}
+
+/// A pending activity as operators list it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActivityRow {
+    /// `ENTITY.VERSION.INDEX`.
+    pub id: String,
+    /// The entity's kind.
+    pub kind: String,
+    /// The entity.
+    pub entity: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// The lane whose order it keeps.
+    pub lane: String,
+    /// Tries so far.
+    pub attempts: u32,
+    /// What the last try said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When it is tried next.
+    pub next_try_at: Timestamp,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+}
+
+/// The engine's figures.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The journal's commit figures.
+    pub commits: CommitStats,
+    /// The last durable `seq`.
+    pub seq: u64,
+    /// How far the lists are.
+    pub projected: u64,
+    /// Entity actors resident.
+    pub resident: usize,
+    /// Restarts of actors since the start.
+    pub restarts: u64,
+    /// How long the most overdue timer has been due.
+    pub timer_lag: Span,
+    /// The clock's mode.
+    pub clock_mode: ClockMode,
+    /// Engine time.
+    pub now: Timestamp,
+    /// How far the wall clock is behind engine time.
+    pub wall_behind: Span,
+    /// Messages read from the inbox and not placed yet.
+    pub intake_waiting: usize,
+    /// Timers being fired.
+    pub timers_in_flight: usize,
+    /// Activities being performed.
+    pub activities_in_flight: usize,
+}
+
+/// Why something could not be shown.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum InspectError {
+    /// No such kind is registered.
+    #[error("there is no kind {0:?}; the kinds are {1}")]
+    UnknownKind(String, String),
+    /// The entity has no such version.
+    #[error("the entity is at version {at}, there is no version {wanted}")]
+    NoSuchVersion {
+        /// Where it is.
+        at: u64,
+        /// What was asked for.
+        wanted: u64,
+    },
+    /// What is stored cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+impl Engine {
+    /// The registered kinds, by name.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        let mut kinds: Vec<_> = self.shared.kinds.keys().copied().collect();
+        kinds.sort_unstable();
+        kinds
+    }
+
+    /// The kind of this name.
+    ///
+    /// # Errors
+    /// [`InspectError::UnknownKind`], naming those there are.
+    pub fn kind(&self, name: &str) -> Result<&'static str, InspectError> {
+        self.shared
+            .kinds
+            .get_key_value(name)
+            .map(|(kind, _)| *kind)
+            .ok_or_else(|| InspectError::UnknownKind(name.to_owned(), self.kinds().join(", ")))
+    }
+
+    /// Every event of an entity within `versions`, oldest first, once what is read is durable.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub async fn events<W: Workflow>(
+        &self,
+        tenant: &TenantId,
+        id: Uuid,
+    ) -> Result<Vec<Recorded<W::Event>>, String> {
+        let entity = entity_ref::<W>(tenant, id);
+        let journal = self.shared.host.journal.clone();
+        let read = move || {
+            let mut events = Vec::new();
+            for stored in journal.records(&entity.stream(), 1..) {
+                let stored = stored.map_err(|error| error.to_string())?;
+                let record = stored.decode().map_err(|error| error.to_string())?;
+                let meta: RecordMeta = codec::decode(&record.metadata).map_err(|error| error.to_string())?;
+                for (index, bytes) in (0u32..).zip(&record.events) {
+                    events.push(Recorded {
+                        event: turn::event::<W>(bytes, &entity, record.version)?,
+                        version: record.version,
+                        index,
+                        seq: stored.first_seq + u64::from(index),
+                        at: Timestamp::from_millis(record.at_ms),
+                        by: meta.by.clone(),
+                        cause: meta.cause.clone(),
+                    });
+                }
+            }
+            Ok(events)
+        };
+        let events = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
+        self.barrier().await?;
+        events
+    }
+
+    /// An entity's typed state and version, once durable; none for one that does not exist.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub async fn state<W: Workflow>(
+        &self,
+        tenant: &TenantId,
+        id: Uuid,
+    ) -> Result<Option<(W::State, u64)>, String> {
+        let entity = entity_ref::<W>(tenant, id);
+        let journal = self.shared.host.journal.clone();
+        let live = tokio::task::spawn_blocking(move || turn::load::<W>(&journal, &entity, None))
+            .await
+            .map_err(|error| error.to_string())??;
+        self.barrier().await?;
+        Ok((live.version > 0).then_some((live.state, live.version)))
+    }
+
+    /// Entities of one kind (or all), those with resident actors first; and how many there are.
+    ///
+    /// # Errors
+    /// [`InspectError`] if the kind is unknown or the store cannot be read.
+    pub async fn actors(
+        &self,
+        tenant: Option<&TenantId>,
+        kind: Option<&str>,
+        residency: Option<&str>,
+        skip: usize,
+        take: usize,
+    ) -> Result<(Vec<ActorRow>, usize), InspectError> {
+        let kinds = match kind {
+            Some(kind) => vec![self.kind(kind)?],
+            None => self.kinds(),
+        };
+        let mut hot: Vec<_> = self
+            .shared
+            .registry
+            .residents()
+            .await
+            .into_iter()
+            .filter(|resident| kinds.contains(&resident.entity.kind))
+            .filter(|resident| tenant.is_none_or(|tenant| *tenant == resident.entity.tenant))
+            .collect();
+        hot.sort_by(|a, b| {
+            (b.mailbox_depth, b.restarts, b.last_order_ms).cmp(&(
+                a.mailbox_depth,
+                a.restarts,
+                a.last_order_ms,
+            ))
+        });
+        let known: HashSet<_> = hot.iter().map(|resident| resident.entity.clone()).collect();
+        let mut rows: Vec<ActorRow> = Vec::new();
+        let mut total = 0;
+        if residency != Some("passive") {
+            total += hot.len();
+            rows.extend(hot.into_iter().skip(skip).take(take).map(|resident| ActorRow {
+                kind: resident.entity.kind.to_owned(),
+                id: resident.entity.id,
+                tenant: resident.entity.tenant.to_string(),
+                residency: "hot",
+                mailbox_depth: resident.mailbox_depth,
+                version: resident.version,
+                last_command_at:
+                    (resident.last_order_ms > 0).then(|| Timestamp::from_millis(resident.last_order_ms)),
+                restarts: resident.restarts,
+                last_failure: resident.last_failure,
+            }));
+        }
+        if residency != Some("hot") {
+            let tenants: Vec<TenantId> = match tenant {
+                Some(tenant) => vec![tenant.clone()],
+                None => self.shared.host.policies.keys().cloned().collect(),
+            };
+            let journal = self.shared.host.journal.clone();
+            let missing = take - rows.len();
+            let passed = skip.saturating_sub(total);
+            let passive = move || passive(&journal, &tenants, &kinds, &known, passed, missing);
+            let (found, count) = tokio::task::spawn_blocking(passive)
+                .await
+                .map_err(|error| InspectError::Unreadable(error.to_string()))?
+                .map_err(InspectError::Unreadable)?;
+            rows.extend(found);
+            total += count;
+        }
+        Ok((rows, total))
+    }
+
+    /// An entity's state now, or at `version`; none for one that does not exist.
+    ///
+    /// # Errors
+    /// [`InspectError`] if the version is not there or the store cannot be read.
+    pub async fn actor(
+        &self,
+        tenant: &TenantId,
+        kind: &'static str,
+        id: Uuid,
+        version: Option<u64>,
+    ) -> Result<Option<ActorState>, InspectError> {
+        let entity = EntityRef { tenant: tenant.clone(), kind, id };
+        let Some(registered) = self.shared.kinds.get(kind) else {
+            return Err(InspectError::UnknownKind(kind.to_owned(), self.kinds().join(", ")));
+        };
+        let (inspector, journal) = (registered.inspector.clone(), self.shared.host.journal.clone());
+        let asked = entity.clone();
+        let read = move || inspector.state(&journal, &asked, version);
+        let found = tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|error| InspectError::Unreadable(error.to_string()))?
+            .map_err(InspectError::Unreadable)?;
+        self.barrier().await.map_err(InspectError::Unreadable)?;
+        let Some((at, state, timers)) = found else { return Ok(None) };
+        if let Some(wanted) = version
+            && wanted != at
+        {
+            return Err(InspectError::NoSuchVersion { at, wanted });
+        }
+        let pending_activities = match version {
+            Some(_) => Vec::new(),
+            None => self.activities_of(&entity).map_err(InspectError::Unreadable)?,
+        };
+        let resident =
+            self.shared.registry.residents().await.into_iter().find(|resident| resident.entity == entity);
+        Ok(Some(ActorState {
+            kind: kind.to_owned(),
+            id,
+            tenant: tenant.to_string(),
+            version: at,
+            state,
+            timers,
+            pending_activities,
+            residency: if resident.is_some() { "hot" } else { "passive" },
+            mailbox_depth: resident.as_ref().map_or(0, |resident| resident.mailbox_depth),
+            restarts: resident.as_ref().map_or(0, |resident| resident.restarts),
+            last_failure: resident.and_then(|resident| resident.last_failure),
+        }))
+    }
+
+    /// An entity's history, oldest first.
+    ///
+    /// # Errors
+    /// [`InspectError`] if the store cannot be read.
+    pub async fn history(
+        &self,
+        tenant: &TenantId,
+        kind: &'static str,
+        id: Uuid,
+    ) -> Result<Vec<HistoryEntry>, InspectError> {
+        let Some(registered) = self.shared.kinds.get(kind) else {
+            return Err(InspectError::UnknownKind(kind.to_owned(), self.kinds().join(", ")));
+        };
+        let entity = EntityRef { tenant: tenant.clone(), kind, id };
+        let (inspector, journal) = (registered.inspector.clone(), self.shared.host.journal.clone());
+        let history = tokio::task::spawn_blocking(move || inspector.history(&journal, &entity))
+            .await
+            .map_err(|error| InspectError::Unreadable(error.to_string()))?;
+        self.barrier().await.map_err(InspectError::Unreadable)?;
+        history.map_err(InspectError::Unreadable)
+    }
+
+    /// Armed timers that fire up to `before`, in due order, at most `limit`.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub fn timers(&self, before: Option<Timestamp>, limit: usize) -> Result<Vec<TimerRow>, String> {
+        let up_to = before.map_or(u64::MAX, Timestamp::as_millis);
+        let timers =
+            self.shared.host.journal.timers(None, up_to, limit).map_err(|error| error.to_string())?;
+        Ok(timers.into_iter().map(timer_row).collect())
+    }
+
+    /// Pending activities in due order, at most `limit`.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub fn activities(&self, limit: usize) -> Result<Vec<ActivityRow>, String> {
+        let pending =
+            self.shared.host.journal.activities(None, u64::MAX, limit).map_err(|error| error.to_string())?;
+        Ok(pending.into_iter().map(|pending| self.activity_row(pending)).collect())
+    }
+
+    /// The engine's figures.
+    pub fn status(&self) -> Status {
+        let host = &self.shared.host;
+        let now = host.clock.now();
+        let overdue = host.journal.timers(None, now.as_millis(), 1).unwrap_or_default();
+        let timer_lag = overdue
+            .first()
+            .map_or(Span::ZERO, |timer| now.since(Timestamp::from_millis(timer.key.fire_at_ms)));
+        let (intake_waiting, timers_in_flight, activities_in_flight) = self.shared.gauges.read();
+        Status {
+            commits: host.journal.stats(),
+            seq: host.journal.head().seq,
+            projected: self.views().reached(),
+            resident: self.shared.registry.resident_count(),
+            restarts: self.shared.registry.restarts(),
+            timer_lag,
+            clock_mode: host.clock.mode(),
+            now,
+            wall_behind: host.clock.wall_behind(),
+            intake_waiting,
+            timers_in_flight,
+            activities_in_flight,
+        }
+    }
+
+    pub(crate) async fn barrier(&self) -> Result<(), String> {
+        self.shared.host.journal.barrier().await.map_err(|error| error.to_string())
+    }
+
+    /// An entity's pending activities. Read by walking what is pending: few, unless a provider is down.
+    fn activities_of(&self, entity: &EntityRef) -> Result<Vec<ActivityRow>, String> {
+        let stream = entity.stream();
+        let mut found = Vec::new();
+        let mut after: Option<ActivityKey> = None;
+        loop {
+            let page = self
+                .shared
+                .host
+                .journal
+                .activities(after.as_ref(), u64::MAX, 1024)
+                .map_err(|error| error.to_string())?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = Some(last.key.clone());
+            let own = page.into_iter().filter(|pending| pending.key.stream == stream);
+            found.extend(own.map(|pending| self.activity_row(pending)));
+        }
+    }
+
+    fn activity_row(&self, pending: PendingActivity) -> ActivityRow {
+        let ActivityKey { ready_at_ms, stream, version, index } = pending.key;
+        let id = match self.shared.entity_of(&stream) {
+            Some(entity) => activity_id(&entity, version, index, pending.edited.is_some()),
+            None => format!("{}.{version}.{index}", stream.entity),
+        };
+        ActivityRow {
+            id,
+            kind: stream.kind,
+            entity: stream.entity,
+            tenant: stream.tenant,
+            lane: pending.lane,
+            attempts: pending.attempts,
+            last_error: pending.last_error,
+            next_try_at: Timestamp::from_millis(ready_at_ms),
+            asked_at: Timestamp::from_millis(pending.asked_at_ms),
+        }
+    }
+}
+
+fn timer_row(timer: Timer) -> TimerRow {
+    let TimerKey { fire_at_ms, stream, name } = timer.key;
+    TimerRow {
+        kind: stream.kind,
+        id: stream.entity,
+        tenant: stream.tenant,
+        name,
+        due_at: Timestamp::from_millis(timer.due_ms),
+        fire_at: Timestamp::from_millis(fire_at_ms),
+        stuck: timer.stuck,
+    }
+}
+
+fn passive(
+    journal: &Journal,
+    tenants: &[TenantId],
+    kinds: &[&'static str],
+    hot: &HashSet<EntityRef>,
+    skip: usize,
+    take: usize,
+) -> Result<(Vec<ActorRow>, usize), String> {
+    let mut rows = Vec::new();
+    let mut total = 0;
+    for tenant in tenants {
+        for kind in kinds {
+            let mut after = None;
+            loop {
+                let page =
+                    journal.streams(tenant.as_str(), kind, after, 1024).map_err(|error| error.to_string())?;
+                let Some(last) = page.last().copied() else { break };
+                after = Some(last);
+                for id in page {
+                    if hot.contains(&EntityRef { tenant: tenant.clone(), kind, id }) {
+                        continue;
+                    }
+                    if total >= skip && rows.len() < take {
+                        let stream =
+                            StreamId { tenant: tenant.to_string(), kind: (*kind).to_owned(), entity: id };
+                        rows.push(ActorRow {
+                            kind: (*kind).to_owned(),
+                            id,
+                            tenant: tenant.to_string(),
+                            residency: "passive",
+                            mailbox_depth: 0,
+                            version: journal.version(&stream).map_err(|error| error.to_string())?,
+                            last_command_at: None,
+                            restarts: 0,
+                            last_failure: None,
+                        });
+                    }
+                    total += 1;
+                }
+            }
+        }
+    }
+    Ok((rows, total))
+}

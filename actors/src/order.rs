@@ -1,0 +1,161 @@
+//! What travels to an entity, and what comes back.
+//!
+//! An `Order` is a command in its envelope: who asks, what caused it, what pending work it settles, and what
+//! else must be committed with its effect. The command itself is typed at both ends and opaque in between.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use throughline_storage::append::{
+    ClaimKey, DeadLetter, LaneKey, NewInboxEntry, PendingActivity, PendingKey, StreamId, Timer,
+};
+use throughline_workflows::{
+    ids::TenantId,
+    workflow::{By, Cause},
+};
+use uuid::Uuid;
+
+/// One entity of one tenant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityRef {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The workflow's kind.
+    pub kind: &'static str,
+    /// Which one.
+    pub id: Uuid,
+}
+
+impl EntityRef {
+    /// The entity's stream in the journal.
+    pub fn stream(&self) -> StreamId {
+        StreamId { tenant: self.tenant.to_string(), kind: self.kind.to_owned(), entity: self.id }
+    }
+}
+
+impl fmt::Display for EntityRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id)
+    }
+}
+
+/// A command of whichever workflow; shared, because an order may be delivered more than once.
+pub(crate) type AnyCommand = Arc<dyn Any + Send + Sync>;
+
+/// A command with everything that belongs to its effect.
+#[derive(Clone)]
+pub(crate) struct Order {
+    pub(crate) command: AnyCommand,
+    pub(crate) meta: CommandMeta,
+    /// Work that this order settles, in the same commit.
+    pub(crate) consume: Vec<PendingKey>,
+    /// What else is committed with the effect.
+    pub(crate) along: Along,
+    /// The timer that fired, where this is a firing.
+    pub(crate) firing: Option<Timer>,
+    /// What a rejection does to the work that this order settles.
+    pub(crate) rejected: Rejected,
+}
+
+/// Who asks and why.
+#[derive(Clone, Debug)]
+pub struct CommandMeta {
+    /// Who asks.
+    pub by: By,
+    /// What made them ask.
+    pub cause: Cause,
+    /// Joins everything that one message or request led to.
+    pub correlation: Uuid,
+    /// The caller's promise to repeat the same request under the same key.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// An idempotency key: the same key gives the same answer and one effect.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// Credential, path and key, joined: unique among callers.
+    pub key: String,
+    /// A fingerprint of the request's body: the same key with another body is refused.
+    pub fingerprint: [u8; 32],
+    /// What the answer holds beside version and seq, as JSON text; repeated to whoever asks again.
+    pub answer: String,
+}
+
+/// Changes that are committed together with a turn, or not at all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Along {
+    pub(crate) dead_letters: Vec<DeadLetter>,
+    pub(crate) inbox: Vec<NewInboxEntry>,
+    pub(crate) activities: Vec<PendingActivity>,
+    pub(crate) unhold: Vec<LaneKey>,
+}
+
+/// What a rejection does to the work that an order settles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// The work stays: the caller decides anew.
+    Keeps,
+    /// The work is done: the entity has no use for it.
+    Settles,
+}
+
+/// What a durable turn answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The entity's version after the turn.
+    pub version: u64,
+    /// The `seq` to wait for in order to see the turn in lists.
+    pub seq: u64,
+    /// The answer kept for the idempotency key, where this turn only repeats it.
+    pub repeated: Option<String>,
+}
+
+/// Why an order had no effect.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    /// The workflow refuses: its own rejection, boxed.
+    Rejected(Arc<dyn Any + Send + Sync>),
+    /// A claimed key belongs to someone else.
+    Claimed { space: String, owner: Uuid },
+    /// The work it settles has been done before.
+    AlreadyDone,
+    /// The same idempotency key came with another body.
+    KeyReused,
+    /// The turn panicked.
+    Crashed { panic: String, version: u64 },
+    /// Too much is waiting.
+    Busy,
+    /// The disk is nearly full.
+    NoSpace(String),
+    /// The store can promise nothing any more.
+    Failed(String),
+    /// The entity's stored history cannot be read.
+    Damaged(String),
+    /// The engine is stopping.
+    Draining,
+    /// The order may or may not have had its effect.
+    Unknown,
+}
+
+/// Space of the claims that idempotency keys take.
+pub(crate) const IDEMPOTENCY_SPACE: &str = "idempotency";
+
+/// What an idempotency claim keeps.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct KeptAnswer {
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) stream: (String, String, Uuid),
+    pub(crate) version: u64,
+    pub(crate) answer: String,
+}
+
+/// The claim of an idempotency key. Keys are hashed, since a caller may make them long.
+pub(crate) fn idempotency_claim(tenant: &TenantId, key: &str, at_ms: u64) -> ClaimKey {
+    use sha2::{Digest, Sha256};
+    ClaimKey {
+        tenant: tenant.to_string(),
+        space: IDEMPOTENCY_SPACE.to_owned(),
+        key: Sha256::digest(key.as_bytes()).to_vec(),
+        lifetime: throughline_storage::append::ClaimLifetime::Periodic { at_ms },
+    }
+}

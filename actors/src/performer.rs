@@ -1,0 +1,144 @@
+//! The port through which activities reach the world. The edge implements it; the engine only asks.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+
+use futures::{FutureExt, future::BoxFuture};
+use throughline_storage::codec;
+use throughline_workflows::{
+    ids::TenantId,
+    time::{Span, Timestamp},
+    workflow::{ActivityError, Workflow},
+};
+use uuid::Uuid;
+
+use crate::{
+    order::{AnyCommand, EntityRef},
+    turn::panic_text,
+};
+
+/// Performs what a workflow's decisions ask of the world.
+pub trait Performer<W: Workflow>: Send + Sync + 'static {
+    /// Performs one activity. It may be asked again with the same [`Attempt::id`] after a crash, so the id is the
+    /// idempotency key for whoever takes one.
+    fn perform(
+        &self,
+        activity: W::Activity,
+        attempt: Attempt,
+    ) -> impl Future<Output = Outcome<W::Command>> + Send;
+}
+
+/// The performer of workflows that ask nothing of the world.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPerformer;
+
+impl<W: Workflow> Performer<W> for NoPerformer {
+    async fn perform(&self, _activity: W::Activity, _attempt: Attempt) -> Outcome<W::Command> {
+        Outcome::Refused(ActivityError {
+            code: None,
+            message: format!("nothing performs the activities of {}", W::KIND),
+        })
+    }
+}
+
+/// Which activity, and which try.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The entity that asked.
+    pub entity: Uuid,
+    /// `ENTITY.VERSION.INDEX`, the same on every try; an edited retry appends `.2`.
+    pub id: String,
+    /// Which try, from 1.
+    pub number: u32,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+    /// The engine's time.
+    pub now: Timestamp,
+    /// Joins everything that one message or request led to.
+    pub correlation: Uuid,
+}
+
+/// How a try ended.
+#[derive(Clone, Debug)]
+pub enum Outcome<C> {
+    /// It is done, and this command tells the entity; none where the entity need not know.
+    Done(Option<C>),
+    /// It may work later: after the span, or when the retry policy says.
+    Retry {
+        /// How long the world asked us to wait.
+        after: Option<Span>,
+        /// What went wrong.
+        error: ActivityError,
+    },
+    /// It will never work.
+    Refused(ActivityError),
+}
+
+/// A workflow's performer, of whichever workflow.
+pub(crate) trait AnyPerformer: Send + Sync {
+    /// Performs the encoded activity; a panic in the performer is a failed try.
+    fn perform(&self, activity: Vec<u8>, attempt: Attempt) -> BoxFuture<'_, Outcome<AnyCommand>>;
+    /// The command that tells the entity that the activity was given up.
+    fn given_up(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand>;
+    /// The activity as JSON, for people.
+    fn show(&self, activity: &[u8]) -> serde_json::Value;
+    /// An activity that a person edited as JSON, encoded.
+    fn edited(&self, activity: &serde_json::Value) -> Result<Vec<u8>, String>;
+}
+
+/// `P` performing for `W`.
+pub(crate) struct PerformerOf<W, P> {
+    pub(crate) performer: P,
+    pub(crate) of: std::marker::PhantomData<fn() -> W>,
+}
+
+impl<W: Workflow, P: Performer<W>> AnyPerformer for PerformerOf<W, P> {
+    fn perform(&self, activity: Vec<u8>, attempt: Attempt) -> BoxFuture<'_, Outcome<AnyCommand>> {
+        Box::pin(async move {
+            let activity = match codec::decode::<W::Activity>(&activity) {
+                Ok(activity) => activity,
+                Err(error) => return Outcome::Refused(unreadable(&error.to_string())),
+            };
+            match AssertUnwindSafe(self.performer.perform(activity, attempt)).catch_unwind().await {
+                Ok(Outcome::Done(command)) => {
+                    Outcome::Done(command.map(|command| -> AnyCommand { Arc::new(command) }))
+                }
+                Ok(Outcome::Retry { after, error }) => Outcome::Retry { after, error },
+                Ok(Outcome::Refused(error)) => Outcome::Refused(error),
+                Err(panic) => Outcome::Retry {
+                    after: None,
+                    error: ActivityError { code: Some("panic".to_owned()), message: panic_text(&*panic) },
+                },
+            }
+        })
+    }
+
+    fn given_up(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand> {
+        let activity = codec::decode::<W::Activity>(activity).ok()?;
+        W::activity_failed(&activity, error).map(|command| -> AnyCommand { Arc::new(command) })
+    }
+
+    fn show(&self, activity: &[u8]) -> serde_json::Value {
+        codec::decode::<W::Activity>(activity)
+            .ok()
+            .and_then(|activity| serde_json::to_value(activity).ok())
+            .unwrap_or(serde_json::Value::Null)
+    }
+
+    fn edited(&self, activity: &serde_json::Value) -> Result<Vec<u8>, String> {
+        serde_json::from_value::<W::Activity>(activity.clone())
+            .map(|activity| codec::encode(&activity))
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn unreadable(error: &str) -> ActivityError {
+    ActivityError { code: Some("unreadable".to_owned()), message: error.to_owned() }
+}
+
+/// An activity's id, safe in file names and headers.
+pub(crate) fn activity_id(entity: &EntityRef, version: u64, index: u32, edited: bool) -> String {
+    let edited = if edited { ".2" } else { "" };
+    format!("{}.{version}.{index}{edited}", entity.id)
+}

@@ -1,0 +1,219 @@
+//! The root of the supervision tree, and the way to any entity.
+//!
+//! The root starts the shard supervisors and starts one anew when it dies. [`Registry`] knows which shard an entity
+//! belongs to and sees an order through to an answer: an order whose entity died before beginning it is sent
+//! again; one that had begun is sent again only where a second delivery cannot have a second effect.
+
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::oneshot;
+
+use crate::{
+    backoff,
+    entity::{Delivery, EntityMessage, TurnSource},
+    host::Host,
+    order::{EntityRef, Order, Receipt, Refusal},
+    shard::{Resident, ShardActor, ShardArguments, ShardMessage},
+};
+
+/// Every shard's present actor, by its number.
+type Shards = Arc<RwLock<Vec<ActorRef<ShardMessage>>>>;
+
+/// The way to any entity.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    host: Arc<Host>,
+    shards: Shards,
+    resident: Arc<Vec<Arc<AtomicUsize>>>,
+    restarts: Arc<AtomicU64>,
+    closed: Arc<AtomicBool>,
+    root: ActorRef<RootMessage>,
+}
+
+impl Registry {
+    /// Starts the supervision tree.
+    pub(crate) async fn start(
+        host: Arc<Host>,
+        kinds: HashMap<&'static str, Arc<dyn TurnSource>>,
+    ) -> Result<Self, ractor::SpawnErr> {
+        let shards: Shards = Arc::default();
+        let count = host.options.shards.max(1);
+        let resident = Arc::new((0..count).map(|_| Arc::default()).collect::<Vec<_>>());
+        let restarts = Arc::new(AtomicU64::new(0));
+        let root = Root {
+            host: host.clone(),
+            kinds: Arc::new(kinds),
+            shards: shards.clone(),
+            resident: resident.clone(),
+            restarts: restarts.clone(),
+        };
+        let (root, _) = Actor::spawn(None, root, ()).await?;
+        Ok(Self { host, shards, resident, restarts, closed: Arc::default(), root })
+    }
+
+    /// Sees an order through to its answer.
+    pub(crate) async fn deliver(&self, entity: &EntityRef, order: &Order) -> Result<Receipt, Refusal> {
+        let mut lost = 0;
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let started = Arc::new(AtomicBool::new(false));
+            let delivery = Delivery {
+                order: order.clone(),
+                started: started.clone(),
+                reply,
+                span: tracing::Span::current(),
+            };
+            self.send(entity, EntityMessage::Take(Box::new(delivery)));
+            match tokio::time::timeout(self.host.options.turn_timeout, answer).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(_closed)) if self.closed.load(Ordering::Acquire) => return Err(Refusal::Draining),
+                Ok(Err(_closed)) => {
+                    let twice_is_once = !order.consume.is_empty() || order.meta.idempotency.is_some();
+                    if started.load(Ordering::Acquire) && !twice_is_once {
+                        return Err(Refusal::Unknown);
+                    }
+                    lost += 1;
+                    tokio::time::sleep(backoff::hand_over(lost)).await;
+                }
+                Err(_elapsed) => return Err(Refusal::Unknown),
+            }
+        }
+    }
+
+    /// Compares one entity's armed timers with its state.
+    pub(crate) async fn rearm(&self, entity: &EntityRef) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(entity, EntityMessage::Rearm { reply });
+        answer.await.unwrap_or(Err(Refusal::Unknown))
+    }
+
+    /// What is resident, over all shards.
+    pub(crate) async fn residents(&self) -> Vec<Resident> {
+        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all = Vec::new();
+        for shard in shards {
+            let (reply, answer) = oneshot::channel();
+            if shard.send_message(ShardMessage::List { reply }).is_ok() {
+                all.extend(answer.await.unwrap_or_default());
+            }
+        }
+        all
+    }
+
+    /// How many entity actors are resident.
+    pub(crate) fn resident_count(&self) -> usize {
+        self.resident.iter().map(|shard| shard.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many restarts there were since the start.
+    pub(crate) fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Lets every entity finish what it has, then stops the tree.
+    pub(crate) async fn drain(&self) {
+        self.closed.store(true, Ordering::Release);
+        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for shard in &shards {
+            let _ = shard.send_message(ShardMessage::Drain); // It may have ended.
+        }
+        let patience = self.host.options.drain_timeout;
+        for shard in shards {
+            if shard.wait(Some(patience)).await.is_err() {
+                tracing::warn!(
+                    "a shard did not finish in time; what it had begun is pending and goes on at the next start"
+                );
+            }
+        }
+        self.root.stop(None);
+    }
+
+    fn send(&self, entity: &EntityRef, message: EntityMessage) {
+        let shard = {
+            let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
+            let mut hasher = std::hash::DefaultHasher::new();
+            entity.id.hash(&mut hasher);
+            let at = usize::try_from(hasher.finish() % shards.len() as u64).unwrap_or(0);
+            shards[at].clone()
+        };
+        // A shard that has ended drops the message, and the closed reply port says that nothing began.
+        let _ = shard.send_message(ShardMessage::Deliver { entity: entity.clone(), message });
+    }
+}
+
+/// The root supervisor.
+struct Root {
+    host: Arc<Host>,
+    kinds: Arc<HashMap<&'static str, Arc<dyn TurnSource>>>,
+    shards: Shards,
+    resident: Arc<Vec<Arc<AtomicUsize>>>,
+    restarts: Arc<AtomicU64>,
+}
+
+/// The root is asked nothing: it only watches.
+pub(crate) enum RootMessage {}
+
+impl Root {
+    async fn start_shard(
+        &self,
+        number: usize,
+        myself: &ActorRef<RootMessage>,
+    ) -> Result<ActorRef<ShardMessage>, ActorProcessingErr> {
+        let options = &self.host.options;
+        let arguments = ShardArguments {
+            host: self.host.clone(),
+            kinds: self.kinds.clone(),
+            resident_max: options.max_resident.div_ceil(options.shards.max(1)),
+            resident: self.resident[number].clone(),
+            restarts: self.restarts.clone(),
+        };
+        let (shard, _) = Actor::spawn_linked(None, ShardActor, arguments, myself.get_cell()).await?;
+        Ok(shard)
+    }
+}
+
+impl Actor for Root {
+    type Msg = RootMessage;
+    type State = HashMap<ActorId, usize>;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (): Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let mut numbers = HashMap::new();
+        for number in 0..self.resident.len() {
+            let shard = self.start_shard(number, &myself).await?;
+            numbers.insert(shard.get_id(), number);
+            self.shards.write().unwrap_or_else(PoisonError::into_inner).push(shard);
+        }
+        Ok(numbers)
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        numbers: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(who, error) = event
+            && let Some(number) = numbers.remove(&who.get_id())
+        {
+            tracing::error!(shard = number, %error, "a shard supervisor died and is started again");
+            self.restarts.fetch_add(1, Ordering::Relaxed);
+            let shard = self.start_shard(number, &myself).await?;
+            numbers.insert(shard.get_id(), number);
+            self.shards.write().unwrap_or_else(PoisonError::into_inner)[number] = shard;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,593 @@
+//! One turn of one entity: rehydrate → decide → evolve → deadlines → commit → answer.
+//!
+//! Plain code, free of ractor, so that a simulator can drive the very same turns. The state is owned by whoever
+//! owns the [`Turn`]; nobody sees it changed before the commit is durable, and if the commit fails it is thrown
+//! away and read again.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use throughline_storage::{
+    append::{
+        ActivityKey, Append, ClaimChange, ClaimKey, ClaimLifetime, ClaimRequest, CommitError, NewRecord,
+        PendingActivity, PendingKey, SnapshotBytes, Timer, TimerKey,
+    },
+    codec,
+    envelope::{ActivityBytes, Armed, EventBytes, Record, Snapshot},
+    journal::Journal,
+};
+use throughline_workflows::{
+    time::Timestamp,
+    workflow::{By, Cause, ClaimChange as Wanted, Context, Decision, Workflow},
+};
+use uuid::Uuid;
+
+use crate::{
+    backoff,
+    host::Host,
+    order::{EntityRef, Idempotency, KeptAnswer, Order, Receipt, Refusal, Rejected, idempotency_claim},
+};
+
+/// How often a turn decides again after losing to another writer of its stream or of a claim.
+const CONFLICTS_MAX: u32 = 5;
+
+/// One entity's turns, one after the other.
+pub(crate) struct Turn<W: Workflow> {
+    entity: EntityRef,
+    host: Arc<Host>,
+    live: Option<Live<W>>,
+}
+
+/// What is known of an entity between two turns.
+pub(crate) struct Live<W: Workflow> {
+    pub(crate) state: W::State,
+    pub(crate) version: u64,
+    pub(crate) seq: u64,
+    head: [u8; 32],
+    armed: Vec<Armed>,
+    snapshot_version: u64,
+}
+
+/// Who and why, as it stands in a record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RecordMeta {
+    pub(crate) by: By,
+    pub(crate) cause: Cause,
+}
+
+impl<W: Workflow> Turn<W> {
+    pub(crate) fn new(entity: EntityRef, host: Arc<Host>) -> Self {
+        Self { entity, host, live: None }
+    }
+
+    /// The version the entity is known to be at; 0 before it was read.
+    pub(crate) fn version(&self) -> u64 {
+        self.live.as_ref().map_or(0, |live| live.version)
+    }
+
+    /// Takes one turn. When it answers, the effect is durable or there is none.
+    pub(crate) async fn take(&mut self, order: &Order) -> Result<Receipt, Refusal> {
+        let Some(command) = order.command.downcast_ref::<W::Command>() else {
+            return Err(Refusal::Damaged(format!("a command of another workflow reached a {}", W::KIND)));
+        };
+        let mut conflicts = 0;
+        loop {
+            let now = self.host.clock.now();
+            let mut live = self.hydrate().await?;
+            if let Some(idempotency) = &order.meta.idempotency
+                && let Some(kept) = self.kept_answer(idempotency, now).await?
+            {
+                self.live = Some(live);
+                return Ok(kept);
+            }
+            let plan = match self.plan(&mut live, command, order, now) {
+                Ok(plan) => plan,
+                Err(refusal) => {
+                    // A rejection leaves the state as it was; after a panic nothing is trusted.
+                    if matches!(refusal, Refusal::Rejected(_)) {
+                        self.live = Some(live);
+                        self.barrier().await?;
+                    }
+                    return Err(refusal);
+                }
+            };
+            let Some(plan) = plan else {
+                let receipt = Receipt { version: live.version, seq: live.seq, repeated: None };
+                self.live = Some(live);
+                self.barrier().await?;
+                return Ok(receipt);
+            };
+            match self.host.journal.commit(plan.append).await {
+                Ok(committed) => {
+                    if plan.recorded {
+                        live.version = committed.version;
+                        live.seq = committed.seq;
+                    }
+                    let receipt = Receipt { version: live.version, seq: live.seq, repeated: None };
+                    self.live = Some(live);
+                    return match plan.refusal {
+                        Some(refusal) => Err(refusal),
+                        None => Ok(receipt),
+                    };
+                }
+                Err(CommitError::Conflict { .. }) if conflicts < CONFLICTS_MAX => conflicts += 1,
+                Err(CommitError::ClaimTaken { index, owner }) => {
+                    let taken = &plan.claims[index];
+                    if order.meta.idempotency.is_some() && index + 1 == plan.claims.len() {
+                        // Another request with the same key was faster: its answer is the answer.
+                        conflicts += 1;
+                        if conflicts <= CONFLICTS_MAX {
+                            continue;
+                        }
+                    }
+                    let owner = Uuid::from_slice(&owner).unwrap_or(Uuid::nil());
+                    return Err(Refusal::Claimed { space: taken.clone(), owner });
+                }
+                Err(error) => return Err(refusal_of(error)),
+            }
+        }
+    }
+
+    /// Arms what an upgrade of the workflow's deadlines adds, without a command.
+    pub(crate) async fn rearm(&mut self) -> Result<(), Refusal> {
+        for _ in 0..=CONFLICTS_MAX {
+            let now = self.host.clock.now();
+            let mut live = self.hydrate().await?;
+            if live.version == 0 {
+                return Ok(());
+            }
+            let meta = RecordMeta {
+                by: By::engine(),
+                cause: Cause {
+                    kind: throughline_workflows::workflow::CauseKind::Command,
+                    id: format!("deadlines revision {}", W::DEADLINES_REVISION),
+                },
+            };
+            let mut append = Append::default();
+            if !self.change_timers(&mut live, &mut append) {
+                self.live = Some(live);
+                return Ok(());
+            }
+            let correlation = self.host.minter.mint();
+            self.add_record(&mut live, &mut append, now, correlation, &meta, Vec::new(), Vec::new());
+            match self.host.journal.commit(append).await {
+                Ok(committed) => {
+                    live.version = committed.version;
+                    self.live = Some(live);
+                    return Ok(());
+                }
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(refusal_of(error)),
+            }
+        }
+        Err(Refusal::Busy)
+    }
+
+    async fn hydrate(&mut self) -> Result<Live<W>, Refusal> {
+        if let Some(live) = self.live.take() {
+            return Ok(live);
+        }
+        let (journal, entity) = (self.host.journal.clone(), self.entity.clone());
+        tokio::task::spawn_blocking(move || load::<W>(&journal, &entity, None))
+            .await
+            .map_err(|error| Refusal::Damaged(error.to_string()))?
+            .map_err(Refusal::Damaged)
+    }
+
+    async fn barrier(&self) -> Result<(), Refusal> {
+        self.host.journal.barrier().await.map_err(refusal_of)
+    }
+
+    /// The answer that an earlier request with the same idempotency key was given.
+    async fn kept_answer(
+        &self,
+        idempotency: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<Receipt>, Refusal> {
+        let key = idempotency_claim(&self.entity.tenant, &idempotency.key, now.as_millis());
+        kept_answer(&self.host.journal, &key, idempotency).await
+    }
+
+    /// Decides, evolves `live` and lays out what must be committed; none where nothing changes.
+    fn plan(
+        &self,
+        live: &mut Live<W>,
+        command: &W::Command,
+        order: &Order,
+        now: Timestamp,
+    ) -> Result<Option<Plan>, Refusal> {
+        let mut append = Append { consume: order.consume.clone(), ..Append::default() };
+        let fired = order.firing.as_ref().map(|timer| (timer, deadline_of::<W>(timer)));
+        if let Some((timer, deadline)) = &fired {
+            let due = Timestamp::from_millis(timer.due_ms);
+            let held = deadline.is_some_and(|deadline| W::deadlines(&live.state).holds(deadline, due));
+            if !held {
+                // The clock has moved on since it was armed: the firing means nothing any more.
+                return Ok(Some(Plan { append, claims: Vec::new(), recorded: false, refusal: None }));
+            }
+        }
+        let mut refusal = None;
+        let decision = match self.decide(live, command, order, now) {
+            Ok(decision) => decision,
+            Err(rejected @ Refusal::Rejected(_)) => {
+                if order.firing.is_none() && order.rejected == Rejected::Keeps {
+                    return Err(rejected);
+                }
+                refusal = Some(rejected);
+                Decision::nothing()
+            }
+            Err(other) => return Err(other),
+        };
+        self.lay_out(live, decision, order, now, &mut append);
+        let recorded = append.record.is_some();
+        if let Some((timer, Some(deadline))) = &fired {
+            let due = Timestamp::from_millis(timer.due_ms);
+            if due <= now && W::deadlines(&live.state).holds(*deadline, due) {
+                append.arm.push(stuck_again(timer, now));
+                tracing::warn!(
+                    "entity.kind" = W::KIND, "entity.id" = %self.entity.id, timer = %timer.key.name,
+                    stuck = timer.stuck + 1, "a timer fired without effect and is armed again"
+                );
+            }
+        }
+        let nothing = !recorded
+            && append.consume.is_empty()
+            && append.claims.is_empty()
+            && append.dead_letters.is_empty()
+            && append.inbox.is_empty();
+        if nothing {
+            return Ok(None);
+        }
+        let claims = append.claims.iter().map(|claim| claim.key.space.clone()).collect();
+        Ok(Some(Plan { append, claims, recorded, refusal }))
+    }
+
+    /// The workflow's decision; a panic in it is contained here.
+    fn decide(
+        &self,
+        live: &Live<W>,
+        command: &W::Command,
+        order: &Order,
+        now: Timestamp,
+    ) -> Result<Decision<W>, Refusal> {
+        let policy = self.host.policy(&self.entity.tenant);
+        let cx = Context { now, policy: &policy, by: &order.meta.by };
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(feature = "testing")]
+            if let Some(fault) = &self.host.options.fault {
+                assert!(!fault(&self.entity, &format!("{command:?}")), "a fault was put into this turn");
+            }
+            W::decide(&live.state, command.clone(), &cx)
+        }));
+        match decided {
+            Ok(Ok(decision)) => Ok(decision),
+            Ok(Err(rejection)) => Err(Refusal::Rejected(Arc::new(rejection))),
+            Err(panic) => Err(Refusal::Crashed { panic: panic_text(&*panic), version: live.version }),
+        }
+    }
+
+    /// Turns a decision into an append and moves `live` on.
+    fn lay_out(
+        &self,
+        live: &mut Live<W>,
+        decision: Decision<W>,
+        order: &Order,
+        now: Timestamp,
+        append: &mut Append,
+    ) {
+        for event in &decision.events {
+            W::evolve(&mut live.state, event);
+        }
+        let stream = self.entity.stream();
+        append.claims = decision
+            .claims
+            .into_iter()
+            .map(|claim| ClaimRequest {
+                key: ClaimKey {
+                    tenant: self.entity.tenant.to_string(),
+                    space: claim.space.to_owned(),
+                    key: claim.key.into_bytes(),
+                    lifetime: ClaimLifetime::Permanent,
+                },
+                change: {
+                    let owner = self.entity.id.as_bytes().to_vec();
+                    match claim.change {
+                        Wanted::Take => ClaimChange::Take { owner },
+                        Wanted::TakeFrom(former) => {
+                            ClaimChange::TakeFrom { owner, former: former.as_bytes().to_vec() }
+                        }
+                        Wanted::Release => ClaimChange::Release { owner },
+                    }
+                },
+            })
+            .collect();
+        append.dead_letters.clone_from(&order.along.dead_letters);
+        append.inbox.clone_from(&order.along.inbox);
+        append.activities.clone_from(&order.along.activities);
+        append.unhold.clone_from(&order.along.unhold);
+        let version = live.version + 1;
+        for (index, activity) in (0u32..).zip(&decision.activities) {
+            append.activities.push(PendingActivity {
+                key: ActivityKey { ready_at_ms: now.as_millis(), stream: stream.clone(), version, index },
+                lane: W::lane(activity).unwrap_or_default(),
+                attempts: 0,
+                asked_at_ms: now.as_millis(),
+                last_error: None,
+                edited: None,
+            });
+        }
+        let timers_changed = self.change_timers(live, append);
+        if !decision.events.is_empty() || !decision.activities.is_empty() || timers_changed {
+            let meta = RecordMeta { by: order.meta.by.clone(), cause: order.meta.cause.clone() };
+            self.add_record(
+                live,
+                append,
+                now,
+                order.meta.correlation,
+                &meta,
+                decision.events,
+                decision.activities,
+            );
+        }
+        if let Some(idempotency) = &order.meta.idempotency {
+            append.claims.push(self.keep_answer(idempotency, live.version, append.record.is_some(), now));
+        }
+    }
+
+    /// The claim that keeps this turn's answer for whoever repeats the request.
+    fn keep_answer(
+        &self,
+        idempotency: &Idempotency,
+        version: u64,
+        recorded: bool,
+        now: Timestamp,
+    ) -> ClaimRequest {
+        let stream = (self.entity.tenant.to_string(), self.entity.kind.to_owned(), self.entity.id);
+        let kept = KeptAnswer {
+            fingerprint: idempotency.fingerprint,
+            stream,
+            version: version + u64::from(recorded),
+            answer: idempotency.answer.clone(),
+        };
+        ClaimRequest {
+            key: idempotency_claim(&self.entity.tenant, &idempotency.key, now.as_millis()),
+            change: ClaimChange::TakeOnce { owner: codec::encode(&kept) },
+        }
+    }
+
+    /// Brings the armed timers in line with the state; returns whether anything changed.
+    ///
+    /// The comparison is with what the last record armed, not with the deadlines of the old state: so a deadline
+    /// that an upgrade adds is armed at the next turn.
+    fn change_timers(&self, live: &mut Live<W>, append: &mut Append) -> bool {
+        let wanted: Vec<Armed> = W::deadlines(&live.state)
+            .iter()
+            .map(|(deadline, due)| Armed { name: deadline.to_string(), due_ms: due.as_millis() })
+            .collect();
+        if wanted == live.armed {
+            return false;
+        }
+        let stream = self.entity.stream();
+        let key = |armed: &Armed| TimerKey {
+            fire_at_ms: armed.due_ms,
+            stream: stream.clone(),
+            name: armed.name.clone(),
+        };
+        append.disarm.extend(live.armed.iter().filter(|old| !wanted.contains(old)).map(key));
+        append.arm.extend(wanted.iter().filter(|new| !live.armed.contains(new)).map(|new| Timer {
+            key: key(new),
+            due_ms: new.due_ms,
+            stuck: 0,
+        }));
+        // A timer that is consumed because it fired is not disarmed a second time.
+        append.disarm.retain(|key| !append.consume.contains(&PendingKey::Timer(key.clone())));
+        live.armed = wanted;
+        true
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a record is all of these")]
+    fn add_record(
+        &self,
+        live: &mut Live<W>,
+        append: &mut Append,
+        now: Timestamp,
+        correlation: Uuid,
+        meta: &RecordMeta,
+        events: Vec<W::Event>,
+        activities: Vec<W::Activity>,
+    ) {
+        let stream = self.entity.stream();
+        let version = live.version + 1;
+        let record = Record {
+            stream: stream.clone(),
+            version,
+            at_ms: now.as_millis(),
+            correlation,
+            metadata: codec::encode(meta),
+            key_id: None,
+            previous: live.head,
+            events: events
+                .iter()
+                .map(|event| {
+                    let kind = W::event_type(event);
+                    EventBytes {
+                        name: kind.name.to_owned(),
+                        version: kind.version,
+                        bytes: codec::encode(event),
+                    }
+                })
+                .collect(),
+            activities: activities
+                .iter()
+                .map(|activity| ActivityBytes {
+                    lane: W::lane(activity).unwrap_or_default(),
+                    bytes: codec::encode(activity),
+                })
+                .collect(),
+            armed: live.armed.clone(),
+        };
+        let encoded = record.encode();
+        live.head = encoded.hash;
+        if version.saturating_sub(live.snapshot_version) >= self.host.options.snapshot_every {
+            live.snapshot_version = version;
+            let snapshot = Snapshot {
+                stream: stream.clone(),
+                state_revision: W::STATE_REVISION,
+                version,
+                seq: 0,
+                head: live.head,
+                armed: live.armed.clone(),
+                state: codec::encode(&live.state),
+            };
+            append.snapshot = Some(SnapshotBytes { stream: stream.clone(), bytes: snapshot.encode().bytes });
+        }
+        append.record = Some(NewRecord {
+            stream,
+            expected_version: live.version,
+            events: u32::try_from(events.len()).unwrap_or(u32::MAX),
+            bytes: encoded.bytes,
+            hash: encoded.hash,
+        });
+    }
+}
+
+/// What a turn is about to commit.
+struct Plan {
+    append: Append,
+    /// The spaces of the claims, in order, to name the one that is lost.
+    claims: Vec<String>,
+    recorded: bool,
+    /// The rejection to answer although the work it settles is done.
+    refusal: Option<Refusal>,
+}
+
+fn deadline_of<W: Workflow>(timer: &Timer) -> Option<W::Deadline> {
+    timer.key.name.parse().ok()
+}
+
+/// The same timer, armed again after one more firing without effect.
+pub(crate) fn stuck_again(timer: &Timer, now: Timestamp) -> Timer {
+    let wait = backoff::stuck_timer(timer.stuck);
+    Timer {
+        key: TimerKey { fire_at_ms: (now + wait).as_millis(), ..timer.key.clone() },
+        due_ms: timer.due_ms,
+        stuck: timer.stuck + 1,
+    }
+}
+
+/// Reads an entity: its newest usable snapshot and the records after it, up to `version` where given.
+pub(crate) fn load<W: Workflow>(
+    journal: &Journal,
+    entity: &EntityRef,
+    version: Option<u64>,
+) -> Result<Live<W>, String> {
+    let stream = entity.stream();
+    let snapshot = journal.snapshot(&stream).map_err(|error| error.to_string())?.filter(|snapshot| {
+        snapshot.state_revision == W::STATE_REVISION
+            && version.is_none_or(|version| snapshot.version <= version)
+    });
+    let mut live = Live {
+        state: W::State::default(),
+        version: 0,
+        seq: 0,
+        head: [0; 32],
+        armed: Vec::new(),
+        snapshot_version: 0,
+    };
+    if let Some(snapshot) = snapshot {
+        match codec::decode::<W::State>(&snapshot.state) {
+            Ok(state) => {
+                live = Live {
+                    state,
+                    version: snapshot.version,
+                    seq: snapshot.seq,
+                    head: snapshot.head,
+                    armed: snapshot.armed,
+                    snapshot_version: snapshot.version,
+                };
+            }
+            Err(error) => tracing::warn!(
+                "entity.kind" = W::KIND, "entity.id" = %entity.id, %error,
+                "a snapshot could not be read; the entity is replayed from its journal"
+            ),
+        }
+    }
+    for stored in journal.records(&stream, live.version + 1..=version.unwrap_or(u64::MAX)) {
+        let stored = stored.map_err(|error| error.to_string())?;
+        let record = stored.decode().map_err(|error| error.to_string())?;
+        for bytes in &record.events {
+            W::evolve(&mut live.state, &event::<W>(bytes, entity, record.version)?);
+        }
+        live.version = record.version;
+        live.seq = (stored.first_seq + record.events.len() as u64).saturating_sub(1);
+        live.head = stored.hash;
+        live.armed = record.armed;
+    }
+    Ok(live)
+}
+
+/// Reads one stored event.
+pub(crate) fn event<W: Workflow>(
+    stored: &EventBytes,
+    entity: &EntityRef,
+    version: u64,
+) -> Result<W::Event, String> {
+    codec::decode_with(&stored.bytes, |reader| W::decode_event(&stored.name, stored.version, reader)).map_err(
+        |error| format!("{entity} version {version}: event {} v{}: {error}", stored.name, stored.version),
+    )
+}
+
+/// The answer kept under an idempotency key, once it is durable.
+pub(crate) async fn kept_answer(
+    journal: &Journal,
+    key: &ClaimKey,
+    idempotency: &Idempotency,
+) -> Result<Option<Receipt>, Refusal> {
+    let Some(kept) = journal.claim(key).map_err(|error| Refusal::Damaged(error.to_string()))? else {
+        return Ok(None);
+    };
+    let kept: KeptAnswer = codec::decode(&kept).map_err(|error| Refusal::Damaged(error.to_string()))?;
+    journal.barrier().await.map_err(refusal_of)?;
+    if kept.fingerprint != idempotency.fingerprint {
+        return Err(Refusal::KeyReused);
+    }
+    let (tenant, kind, entity) = kept.stream;
+    let stream = throughline_storage::append::StreamId { tenant, kind, entity };
+    let record =
+        journal.record(&stream, kept.version).map_err(|error| Refusal::Damaged(error.to_string()))?;
+    let seq = match record {
+        Some(stored) => {
+            let events = stored.decode().map_err(|error| Refusal::Damaged(error.to_string()))?.events.len();
+            (stored.first_seq + events as u64).saturating_sub(1)
+        }
+        None => 0,
+    };
+    Ok(Some(Receipt { version: kept.version, seq, repeated: Some(kept.answer) }))
+}
+
+/// What a failed commit means to whoever asked for the turn.
+pub(crate) fn refusal_of(error: CommitError) -> Refusal {
+    match error {
+        CommitError::Conflict { .. } | CommitError::Busy => Refusal::Busy,
+        CommitError::ClaimTaken { owner, .. } => {
+            Refusal::Claimed { space: String::new(), owner: Uuid::from_slice(&owner).unwrap_or(Uuid::nil()) }
+        }
+        CommitError::AlreadyDone => Refusal::AlreadyDone,
+        CommitError::NoSpace { .. } => Refusal::NoSpace(error.to_string()),
+        CommitError::TooLarge { .. } => Refusal::Damaged(error.to_string()),
+        CommitError::Failed(reason) => Refusal::Failed(reason),
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

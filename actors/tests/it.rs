@@ -1,0 +1,12 @@
+//! The runtime on a store in memory and a manual clock: what each death, delay and repetition leads to.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test may say so by a panic")]
+
+#[path = "it/activities.rs"]
+mod activities;
+#[path = "it/parcel.rs"]
+mod parcel;
+#[path = "it/timers.rs"]
+mod timers;
+#[path = "it/turns.rs"]
+mod turns;
