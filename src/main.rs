@@ -1,3 +1,7 @@
-//! The `throughline` program: reads the command line and hands over to the library.
+//! The `throughline` program: hands the command line and the environment to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    throughline::cli::run(std::env::args_os(), &throughline::config::process_environment())
+}

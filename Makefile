@@ -1,0 +1,49 @@
+# What a person or a machine runs on a clean clone. `make help` lists it.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## The program, as it is shipped: target/release/throughline
+	$(CARGO) build --release --locked
+
+.PHONY: run
+run: build ## Run the server on config.toml
+	target/release/throughline serve
+
+# The order is that of the price: what fails fast comes first.
+.PHONY: test
+test: tools format lint doc ## Everything that must hold, with the tools it needs
+	$(CARGO) nextest run --workspace --all-features --locked
+	$(CARGO) test --doc --workspace --all-features --locked
+
+.PHONY: tools
+tools: ## What the tests need and this machine lacks
+	@command -v cc >/dev/null 2>&1 || { echo "a C compiler named cc is needed (Debian: apt install build-essential)" >&2; exit 1; }
+	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
+
+.PHONY: format
+format: ## Whether the code is formatted
+	$(CARGO) fmt --all --check
+
+.PHONY: lint
+lint: ## Whether clippy has nothing to say
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+.PHONY: doc
+doc: ## Whether the documentation builds and its links lead somewhere
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --locked
+
+.PHONY: bench
+bench: ## Commit, turn and webhook rates beside the disk's own
+	$(CARGO) bench --locked
+
+.PHONY: deny
+deny: ## Licences, advisories and sources of every dependency
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --all-features check

@@ -1,0 +1,250 @@
+//! The engine without its door: commits of the journal, turns of conversations, the lag of a timer.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use throughline_actors::{
+    clock::{Clock, Stopwatch},
+    engine::{Engine, EngineBuilder},
+    order::CommandMeta,
+    performer::{Attempt, NoPerformer, Outcome, Performer},
+};
+use throughline_storage::{
+    append::{Append, NewRecord, StreamId},
+    blobs::Blobs,
+    envelope::{EventBytes, Record},
+    journal::{Journal, JournalOptions},
+    store::sled::{SledOptions, SledStore},
+};
+use throughline_workflows::{
+    activity::ConversationActivity,
+    conversation::{Command, Conversation},
+    customer::Customer,
+    ids::{ConversationId, MessageId, NoteId, TenantId},
+    message::{Address, Channel, Details, Inbound},
+    policy::Policy,
+    time::{Span, Timestamp},
+    views,
+    workflow::{By, Cause, CauseKind},
+};
+use uuid::Uuid;
+
+use crate::{
+    disk, folder,
+    table::{Table, ms, percent, quantile, rate, shown},
+};
+
+/// How many appends each figure is made of.
+const APPENDS: usize = 20_000;
+
+/// Commit rates by how many wait at once, beside the disk's own.
+pub(crate) async fn commits() {
+    let table = Table::new(
+        "Durable records a second, 300 bytes each",
+        &["waiting at once", "raw fdatasync", "journal", "of raw"],
+    );
+    for waiting in [1, 16, 128, 1024] {
+        let raw = disk::raw(waiting, (APPENDS / waiting).clamp(100, 2_000));
+        let folder = folder("commit");
+        let (journal, _) = open(folder.path());
+        let each = (if waiting == 1 { APPENDS / 10 } else { APPENDS }) / waiting;
+        let watch = Stopwatch::start();
+        let writers = (0..waiting).map(|_| {
+            let journal = journal.clone();
+            tokio::spawn(async move {
+                let stream = StreamId {
+                    tenant: "default".to_owned(),
+                    kind: "bench".to_owned(),
+                    entity: Uuid::from_u128(rand::random()),
+                };
+                let mut previous = [0; 32];
+                for version in 0..each as u64 {
+                    let append = append(&stream, version, previous);
+                    previous = append.record.as_ref().map_or(previous, |record| record.hash);
+                    journal.commit(append).await.expect("a commit");
+                }
+            })
+        });
+        futures::future::join_all(writers.collect::<Vec<_>>()).await;
+        let journal_rate = rate(each * waiting, watch.elapsed());
+        table.row(&[waiting.to_string(), shown(raw), shown(journal_rate), percent(journal_rate, raw)]);
+        journal.close().await.expect("a clean end");
+    }
+}
+
+fn append(stream: &StreamId, version: u64, previous: [u8; 32]) -> Append {
+    let record = Record {
+        stream: stream.clone(),
+        version: version + 1,
+        at_ms: 1,
+        correlation: Uuid::nil(),
+        metadata: Vec::new(),
+        key_id: None,
+        previous,
+        events: vec![EventBytes { name: "bench".to_owned(), version: 1, bytes: vec![7; disk::RECORD - 130] }],
+        activities: Vec::new(),
+        armed: Vec::new(),
+    };
+    let encoded = record.encode();
+    let record = NewRecord {
+        stream: stream.clone(),
+        expected_version: version,
+        events: 1,
+        bytes: encoded.bytes,
+        hash: encoded.hash,
+    };
+    Append { record: Some(record), ..Append::default() }
+}
+
+/// Turns a second of existing conversations: a note each.
+pub(crate) async fn turns() {
+    let table = Table::new(
+        "Turns a second (a note to a conversation, decided, committed, answered)",
+        &["conversations at once", "turns", "p50", "p99"],
+    );
+    for at_once in [1, 16, 128] {
+        let folder = folder("turn");
+        let engine = start(folder.path()).await;
+        let conversations = conversations(&engine, at_once).await;
+        let each = (if at_once == 1 { APPENDS / 10 } else { APPENDS }) / at_once;
+        let watch = Stopwatch::start();
+        let asking = conversations.into_iter().map(|id| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                let mut times = Vec::with_capacity(each);
+                for _ in 0..each {
+                    let note = Command::AddNote {
+                        note_id: NoteId(engine.mint()),
+                        text: "a note of the usual length, as a colleague writes it".to_owned(),
+                    };
+                    let watch = Stopwatch::start();
+                    let sent = engine.send::<Conversation>(&tenant(), id, note, meta(&engine)).await;
+                    sent.expect("a turn");
+                    times.push(watch.elapsed());
+                }
+                times
+            })
+        });
+        let times = futures::future::join_all(asking.collect::<Vec<_>>()).await;
+        let took = watch.elapsed();
+        let mut times: Vec<Duration> = times.into_iter().flat_map(|times| times.expect("a task")).collect();
+        let (p50, p99) = (quantile(&mut times, 0.5), quantile(&mut times, 0.99));
+        table.row(&[at_once.to_string(), shown(rate(times.len(), took)), ms(p50), ms(p99)]);
+        engine.drain().await.expect("a clean end");
+    }
+}
+
+/// How late a timer fires on an idle machine.
+pub(crate) async fn timer_lag() {
+    let table = Table::new("A due timer on an idle machine", &["timers", "median lag", "greatest lag"]);
+    let folder = folder("timer");
+    let engine = start(folder.path()).await;
+    let conversations = conversations(&engine, 10).await;
+    let mut lags = Vec::new();
+    for (at, id) in (0..).zip(&conversations) {
+        let until = engine.now() + Span::from_millis(400 + 130 * at);
+        let snooze = Command::Snooze { until };
+        engine.send::<Conversation>(&tenant(), *id, snooze, meta(&engine)).await.expect("a snooze");
+    }
+    while !engine.timers(None, 1).expect("timers").is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for id in &conversations {
+        let history = engine.history(&tenant(), "conversation", *id).await.expect("a history");
+        let woken = history.last().expect("an event");
+        let due = history.iter().rev().find_map(|entry| snoozed_until(&entry.details)).expect("a snooze");
+        lags.push(woken.timestamp.since(due).to_std());
+    }
+    let greatest = lags.iter().max().copied().unwrap_or_default();
+    table.row(&[lags.len().to_string(), ms(quantile(&mut lags, 0.5)), ms(greatest)]);
+    engine.drain().await.expect("a clean end");
+}
+
+/// The moment inside a snooze event, whatever surrounds it.
+fn snoozed_until(event: &serde_json::Value) -> Option<Timestamp> {
+    event.as_object()?.values().find_map(|fields| fields.get("until")?.as_str()?.parse().ok())
+}
+
+/// Accepts every message.
+struct Accepting;
+
+impl Performer<Conversation> for Accepting {
+    async fn perform(&self, _: ConversationActivity, _: Attempt) -> Outcome<Command> {
+        Outcome::Done(None)
+    }
+}
+
+fn open(folder: &Path) -> (Journal, Clock) {
+    let store = SledStore::open(folder.join("journal"), SledOptions::default()).expect("a store");
+    let clock = Clock::system(Timestamp::default());
+    let now = clock.clone();
+    let options =
+        JournalOptions { now_ms: Arc::new(move || now.now().as_millis()), ..JournalOptions::default() };
+    (Journal::open(Arc::new(store), options).expect("a journal"), clock)
+}
+
+/// An engine as the server runs it, without its door.
+pub(crate) async fn start(folder: &Path) -> Engine {
+    let (journal, clock) = open(folder);
+    let blobs = Arc::new(Blobs::open(folder.join("blobs")).expect("a folder"));
+    let policy = Policy { acknowledge: false, ..Policy::default() };
+    EngineBuilder::new(journal, blobs, clock)
+        .policies([(tenant(), policy)])
+        .workflow::<Conversation>(Accepting)
+        .workflow::<Customer>(NoPerformer)
+        .view::<views::inbox::Inbox>()
+        .view::<views::customers::Customers>()
+        .start()
+        .await
+        .expect("an engine")
+}
+
+/// Opens so many conversations, by the road that messages take.
+pub(crate) async fn conversations(engine: &Engine, count: usize) -> Vec<Uuid> {
+    let tenant = tenant();
+    for chunk in (0..count).collect::<Vec<_>>().chunks(512) {
+        let taken = chunk
+            .iter()
+            .map(|number| engine.receive(&tenant, message(engine, *number), Vec::new(), Uuid::nil()));
+        for answer in futures::future::join_all(taken).await {
+            answer.expect("a message taken");
+        }
+    }
+    engine.settle().await.expect("every message placed");
+    let page = engine.views().page::<views::inbox::Inbox>(&tenant, 0, count, |_| true).await.expect("a list");
+    assert_eq!(page.total, count);
+    page.items.iter().map(|row| row.id.0).collect()
+}
+
+fn message(engine: &Engine, number: usize) -> Inbound {
+    Inbound {
+        id: MessageId(engine.mint()),
+        channel: Channel::Generic("web".to_owned()),
+        provider_message_id: format!("bench-{number}-{}", engine.mint()),
+        from: vec![Address::email(&format!("customer{number}@example.com"))],
+        name: Some(format!("Customer {number}")),
+        to: None,
+        text: "Where is my parcel? It should have been here on Monday.".to_owned(),
+        subject: None,
+        attachments: Vec::new(),
+        thread: None::<ConversationId>,
+        vouched: false,
+        automatic: false,
+        details: Details::None,
+        metadata: String::new(),
+        sent_at: None,
+        received_at: engine.now(),
+    }
+}
+
+fn tenant() -> TenantId {
+    TenantId::default_tenant()
+}
+
+fn meta(engine: &Engine) -> CommandMeta {
+    CommandMeta {
+        by: By::engine(),
+        cause: Cause { kind: CauseKind::Command, id: "bench".to_owned() },
+        correlation: engine.mint(),
+        idempotency: None,
+    }
+}

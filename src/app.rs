@@ -1,0 +1,285 @@
+//! Puts the server together, runs it, and takes it down again.
+//!
+//! Up: address, folder, store, clock, engine, first token, door. Down (on SIGTERM or SIGINT): the door first, then
+//! the engine, which finishes what it has begun, then the store. A store that fails ends the process at once with
+//! status 70: nothing can be promised any more, and whoever supervises the process starts it anew.
+
+mod doors;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use throughline_actors::{
+    clock::{Clock, ClockMode},
+    engine::{Engine, EngineBuilder},
+    host::EngineOptions,
+    performer::NoPerformer,
+    settle::{KeptClock, clock_key},
+};
+use throughline_storage::{
+    append::{Append, RowChange},
+    blobs::Blobs,
+    codec,
+    journal::{Journal, JournalOptions},
+    store::sled::{SledOptions, SledStore},
+};
+use throughline_workflows::{
+    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
+    operation::Operation, team::Team, time::Timestamp, views,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{self, Config, Secret},
+    http::{self, Edge, HttpSettings},
+    performers::Outside,
+};
+
+/// The exit status of a store that has failed (`EX_SOFTWARE` of sysexits.h).
+const STORE_FAILED: u8 = 70;
+
+/// A commit that waits longer than this will not come back.
+const COMMIT_AGE_MAX_MS: u64 = 60_000;
+
+/// Between two looks at the age of the oldest commit.
+const STALL_CHECK: Duration = Duration::from_secs(2);
+
+/// How long requests may take to finish once the server has been told to stop.
+const REQUESTS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, told so that an operator can act on it.
+pub fn serve(config: Config, admin_token: Option<Secret>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("throughline")
+        .build()
+        .context("the runtime does not start")?;
+    runtime.block_on(run(config, admin_token))
+}
+
+async fn run(config: Config, admin_token: Option<Secret>) -> anyhow::Result<ExitCode> {
+    // Listened for from the first moment, so that a stop during the start is a clean stop too.
+    let mut signals = Signals::listen()?;
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
+    let address = listener.local_addr().context("the address listened on cannot be told")?;
+    let (journal, clock) = open_journal(&config).await?;
+    let engine = start_engine(&config, &journal, clock).await?;
+    let first_token = http::ensure_first_admin(&engine, admin_token.as_ref().and_then(Secret::newest))
+        .await
+        .map_err(|error| anyhow!("the first admin token cannot be made: {error}"))?;
+    let settings = HttpSettings {
+        body_max: usize::try_from(config.server.body_max.as_u64()).unwrap_or(usize::MAX),
+        webhook_patience: config.server.webhook_patience.to_std(),
+        public_url_is_loopback: config.server.public_url.is_loopback(),
+    };
+    let edge = Edge::new(engine.clone(), doors::doors(&config)?, config.tenant_ids(), settings);
+    greet(&config, address, first_token.as_deref());
+
+    let stop = CancellationToken::new();
+    let (served, mut serving) = oneshot::channel();
+    let router = http::router(Arc::new(edge)).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            let result = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+            let _ = served.send(result); // The server may have stopped waiting.
+        }
+    });
+    let mut progress = journal.progress();
+    tokio::select! {
+        () = signals.stop() => tracing::info!("told to stop: finishing what has begun"),
+        failed = progress.wait_for(|progress| progress.failed.is_some()) => {
+            let reason = failed.ok().and_then(|progress| progress.failed.clone()).unwrap_or_default();
+            tracing::error!(%reason, "the store has failed; nothing can be promised any more, so the server ends");
+            return Ok(ExitCode::from(STORE_FAILED));
+        }
+        () = stalled(&journal) => {
+            tracing::error!("a commit has waited for a minute: the disk does not answer, so the server ends");
+            return Ok(ExitCode::from(STORE_FAILED));
+        }
+        ended = &mut serving => bail!("the door closed by itself: {ended:?}"),
+    }
+    stop.cancel();
+    if tokio::time::timeout(REQUESTS_PATIENCE, serving).await.is_err() {
+        tracing::warn!("some requests did not finish in time and were cut off");
+    }
+    engine.drain().await.map_err(|error| anyhow!("the store did not close: {error}"))?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the data folder, and the clock that it was made with.
+async fn open_journal(config: &Config) -> anyhow::Result<(Journal, Clock)> {
+    let folder = config.storage.path.clone();
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("storage.path: {} cannot be made", folder.display()))?;
+    let options = SledOptions { cache_bytes: config.storage.cache.as_u64() };
+    let store = tokio::task::spawn_blocking({
+        let folder = folder.clone();
+        move || SledStore::open(folder.join("journal"), options)
+    })
+    .await?
+    .with_context(|| format!("storage.path: {} cannot be opened", folder.display()))?;
+    let now: Arc<OnceLock<Clock>> = Arc::default();
+    let journal_options = JournalOptions {
+        folder: Some(folder),
+        min_free: config.storage.min_free.as_u64(),
+        inbox_max: config.inbox.max_entries,
+        now_ms: {
+            let now = now.clone();
+            Arc::new(move || now.get().map_or(0, |clock| clock.now().as_millis()))
+        },
+        ..JournalOptions::default()
+    };
+    let journal = tokio::task::spawn_blocking(move || Journal::open(Arc::new(store), journal_options))
+        .await?
+        .context("the journal cannot be read")?;
+    let clock = open_clock(config, &journal).await?;
+    let _ = now.set(clock.clone()); // Set once, here.
+    Ok((journal, clock))
+}
+
+/// A folder remembers its clock: one that was advanced by hand must not go on by itself, and the other way round.
+async fn open_clock(config: &Config, journal: &Journal) -> anyhow::Result<Clock> {
+    let wanted = match config.clock.mode {
+        config::ClockMode::System => ClockMode::System,
+        config::ClockMode::Manual => ClockMode::Manual,
+    };
+    let stored = journal.row(&clock_key()).context("the kept clock cannot be read")?;
+    let kept = stored.map(|stored| codec::decode::<KeptClock>(&stored)).transpose()?;
+    if let Some(kept) = &kept
+        && kept.mode != wanted.as_str()
+    {
+        bail!(
+            "clock.mode is \"{}\", but {} was made with \"{}\": set it back, or use another storage.path",
+            wanted.as_str(),
+            config.storage.path.display(),
+            kept.mode
+        );
+    }
+    let last_recorded = Timestamp::from_millis(journal.head().at_ms);
+    let clock = match wanted {
+        ClockMode::System => Clock::system(last_recorded),
+        ClockMode::Manual => {
+            let kept = kept.as_ref().map(|kept| Timestamp::from_millis(kept.at_ms));
+            let start = match (kept, config.clock.start) {
+                (Some(kept), Some(start)) => kept.max(start),
+                (Some(at), None) | (None, Some(at)) => at,
+                // A new folder without a start begins at the present.
+                (None, None) => Clock::system(last_recorded).now(),
+            };
+            Clock::manual(start.max(last_recorded))
+        }
+    };
+    let keep = KeptClock { mode: wanted.as_str().to_owned(), at_ms: clock.now().as_millis() };
+    if kept.is_none() || wanted == ClockMode::Manual {
+        let rows = vec![RowChange { key: clock_key(), value: Some(codec::encode(&keep)) }];
+        journal.commit(Append { rows, ..Append::default() }).await.context("the clock cannot be kept")?;
+    }
+    Ok(clock)
+}
+
+async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyhow::Result<Engine> {
+    let blobs = Blobs::open(config.storage.path.join("blobs")).context("the blob folder cannot be opened")?;
+    let blobs = Arc::new(blobs);
+    let outside = Outside::new(config, blobs.clone())?;
+    let options = EngineOptions {
+        shards: usize::from(config.actors.shards),
+        max_resident: usize::try_from(config.actors.max_resident).unwrap_or(usize::MAX),
+        idle_after: config.actors.idle_after.to_std(),
+        settle_timeout: config.clock.settle_timeout.to_std(),
+        #[cfg(feature = "faults")]
+        fault: fault(),
+        ..EngineOptions::default()
+    };
+    EngineBuilder::new(journal.clone(), blobs, clock)
+        .options(options)
+        .policies(config.policies())
+        .workflow::<Conversation>(outside)
+        .workflow::<Customer>(NoPerformer)
+        .workflow::<Agent>(NoPerformer)
+        .workflow::<Team>(NoPerformer)
+        .workflow::<Credential>(NoPerformer)
+        .workflow::<Operation>(NoPerformer)
+        .view::<views::inbox::Inbox>()
+        .view::<views::customers::Customers>()
+        .view::<views::agents::Agents>()
+        .view::<views::teams::Teams>()
+        .view::<views::credentials::Credentials>()
+        .start()
+        .await
+        .context("the engine does not start")
+}
+
+/// The fault that a test asks for: a turn panics while its command holds this text and the file named beside it
+/// exists, so that a test can mend it.
+#[cfg(feature = "faults")]
+fn fault() -> Option<throughline_actors::host::TurnFault> {
+    let environment = config::process_environment();
+    let text = environment.get("THROUGHLINE_FAULT_PANIC_TEXT")?.clone();
+    let while_exists = environment.get("THROUGHLINE_FAULT_WHILE_EXISTS").map(std::path::PathBuf::from);
+    Some(Arc::new(move |_entity, command| {
+        command.contains(&text) && while_exists.as_ref().is_none_or(|path| path.exists())
+    }))
+}
+
+/// Returns when the oldest waiting commit has waited for so long that the disk must be taken for dead.
+async fn stalled(journal: &Journal) {
+    while journal.stats().oldest_waiting_ms < COMMIT_AGE_MAX_MS {
+        tokio::time::sleep(STALL_CHECK).await;
+    }
+}
+
+/// Says where to look and what to try.
+#[expect(clippy::print_stdout, reason = "this is the program's greeting, not a log")]
+fn greet(config: &Config, address: SocketAddr, first_token: Option<&str>) {
+    let base = format!("http://{address}");
+    let folder = config.storage.path.display();
+    println!("Throughline is ready at {base}   (API: {base}/api/docs, data: {folder})");
+    if let Some(token) = first_token {
+        println!("\nThe first admin token, shown only now:\n  export THROUGHLINE_TOKEN={token}");
+    }
+    println!(
+        "\nTry it:\n  curl -X POST {base}/api/webhooks/generic/web -H 'content-type: application/json' \\\n    \
+         -d '{{\"id\":\"hello-1\",\"from\":{{\"email\":\"ada@example.com\",\"name\":\"Ada\"}},\"text\":\"My parcel has not come\"}}'\n  \
+         curl {base}/api/v1/conversations -H \"authorization: Bearer $THROUGHLINE_TOKEN\"\n\n\
+         What would be sent to customers is written below {folder}/outbound."
+    );
+}
+
+/// The signals that ask the process to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("the signals to stop cannot be listened for");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Returns when the process is asked to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

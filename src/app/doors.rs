@@ -1,0 +1,65 @@
+//! From the configuration to the doors: which adapter takes what, for which tenant, under which address.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::{
+    channels::{
+        Adapter,
+        email::{RawEmail, RawEmailSettings},
+        generic::{Generic, GenericSettings},
+        signature::WebhookSecret,
+        twilio_sms::{TwilioSms, TwilioSmsSettings},
+    },
+    config::{Channels, Config, Secret},
+    http::{Door, Doors},
+    performers::reply_keys,
+};
+
+/// The doors of every tenant.
+///
+/// # Errors
+/// A key file cannot be made or read, or a secret is not one.
+pub(super) fn doors(config: &Config) -> anyhow::Result<Doors> {
+    let mut doors = Doors::new();
+    for id in config.tenant_ids() {
+        let Some(tenant) = config.tenant(&id) else { continue };
+        let replies = reply_keys(config, &id)?;
+        let Channels { sms, email, generic } = &tenant.channels;
+        let mut adapters: Vec<(String, Arc<dyn Adapter>)> = Vec::new();
+        let tokens = sms.auth_token.values().map(str::to_owned).collect();
+        adapters
+            .push(("sms".to_owned(), Arc::new(TwilioSms::new(TwilioSmsSettings { auth_tokens: tokens }))));
+        let mail = RawEmailSettings {
+            own_addresses: vec![email.from.clone()],
+            replies: replies.clone(),
+            secrets: webhook_secrets(&email.raw_secret).context("channels.email.raw_secret")?,
+        };
+        adapters.push(("email".to_owned(), Arc::new(RawEmail::new(mail))));
+        for (name, channel) in generic {
+            let settings = GenericSettings {
+                name: name.clone(),
+                secrets: webhook_secrets(&channel.secret)
+                    .with_context(|| format!("channels.generic.{name}.secret"))?,
+                replies: replies.clone(),
+            };
+            adapters.push((format!("generic.{name}"), Arc::new(Generic::new(settings))));
+        }
+        for configured in tenant.channels.doors() {
+            let adapter = adapters.iter().find(|(channel, _)| *channel == configured.channel);
+            let Some((_, adapter)) = adapter else { continue };
+            let door = Door {
+                adapter: adapter.clone(),
+                channel: configured.channel.clone(),
+                url: configured.url(&config.server.public_url, &id),
+            };
+            doors.open(id.clone(), configured.name(), door);
+        }
+    }
+    Ok(doors)
+}
+
+fn webhook_secrets(secret: &Secret) -> anyhow::Result<Vec<WebhookSecret>> {
+    secret.values().map(|value| Ok(WebhookSecret::parse(value)?)).collect()
+}

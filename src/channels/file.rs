@@ -1,0 +1,186 @@
+//! `transport = "file"`: what would be sent is written to a folder instead.
+//!
+//! For trying things out and for tests, but as careful as a provider: a message counts as accepted when its file is
+//! synced and renamed into place, and writing it again changes nothing. For mail, `ACTIVITY_ID.eml` is the mail
+//! itself and is there before `ACTIVITY_ID.json`. All of this blocks: call it where blocking is allowed.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use throughline_workflows::{
+    message::{Attachment, AttachmentAt, Channel, Outbound},
+    time::Timestamp,
+};
+
+use crate::channels::email::compose::{ComposeError, Mail, MailSender, ReadBlob, compose, shown_sender};
+
+/// Writes messages below one folder.
+#[derive(Clone, Debug)]
+pub struct FileTransport {
+    root: PathBuf,
+}
+
+/// What goes out, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The activity, `ENTITY.VERSION.INDEX`: the file's name.
+    pub activity_id: &'a str,
+    /// The message.
+    pub message: &'a Outbound,
+    /// Who writes the tenant's mail; its name is shown on every channel.
+    pub sender: &'a MailSender,
+    /// The address of ours for channels other than email, where the message names none.
+    pub from: Option<&'a str>,
+    /// The engine's time.
+    pub at: Timestamp,
+}
+
+/// The message is where it should be, and will be after a power cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// For mail, its `Message-ID` without angle brackets.
+    pub provider_message_id: Option<String>,
+}
+
+/// Why a message was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The activity's id cannot be a file's name. Another try is no use.
+    #[error("{0:?} is not an activity id: letters, digits, '.', '-' and '_' only, at most 200")]
+    ActivityId(String),
+    /// The mail cannot be composed.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// The disk refused. Another try may work.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl FileError {
+    /// Whether the same message may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Compose(ComposeError::Blob { .. }))
+    }
+}
+
+impl FileTransport {
+    /// A transport into `root`, usually `STORAGE_PATH/outbound`; it is made at the first message.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Writes one message, once: an activity whose file is there already is accepted as it is.
+    ///
+    /// # Errors
+    /// [`FileError`]; nothing half-written is left under the message's name.
+    pub fn deliver(&self, delivery: &Delivery<'_>, blobs: &ReadBlob<'_>) -> Result<Accepted, FileError> {
+        let Delivery { activity_id, message, sender, at, .. } = *delivery;
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if activity_id.is_empty()
+            || activity_id.len() > 200
+            || activity_id.starts_with('.')
+            || !activity_id.bytes().all(legal)
+        {
+            return Err(FileError::ActivityId(activity_id.to_owned()));
+        }
+        let folder = self.root.join(message.channel.path_name());
+        let json = folder.join(format!("{activity_id}.json"));
+        make_folder(&folder)?;
+        if json.exists() {
+            // The name may be there without the folder being synced: the last attempt may have ended in between.
+            sync_folder(&folder)?;
+            return Ok(Accepted { provider_message_id: self.written_id(&json) });
+        }
+        let mail = match message.channel {
+            Channel::Email => Some(compose(sender, activity_id, message, at, blobs)?),
+            _ => None,
+        };
+        if let Some(mail) = &mail {
+            write(&folder, &folder.join(format!("{activity_id}.eml")), &mail.bytes)?;
+        }
+        let mut bytes = serde_json::to_vec_pretty(&describe(delivery, mail.as_ref())).unwrap_or_default();
+        bytes.push(b'\n');
+        write(&folder, &json, &bytes)?;
+        Ok(Accepted { provider_message_id: mail.map(|mail| mail.message_id) })
+    }
+
+    /// The id in a file of ours; none where it holds none.
+    fn written_id(&self, json: &Path) -> Option<String> {
+        let written: Value = serde_json::from_slice(&fs::read(json).ok()?).ok()?;
+        written.get("provider_message_id")?.as_str().map(str::to_owned)
+    }
+}
+
+/// What would be sent, for a person or a test to read.
+fn describe(delivery: &Delivery<'_>, mail: Option<&Mail>) -> Value {
+    let Delivery { activity_id, message, sender, at, .. } = *delivery;
+    let from = match mail {
+        Some(_) => Some(sender.from.as_str()),
+        None => message.from.as_deref().or(delivery.from),
+    };
+    let attachment = |one: &Attachment| {
+        let (place, value) = match &one.at {
+            AttachmentAt::Blob(key) => ("blob", key),
+            AttachmentAt::Url(url) => ("url", url),
+        };
+        json!({ "name": one.name, "media_type": one.media_type, "bytes": one.bytes, place: value })
+    };
+    json!({
+        "activity_id": activity_id,
+        "message_id": message.message_id,
+        "conversation_id": message.conversation_id,
+        "channel": message.channel,
+        "to": message.to.value,
+        "to_kind": message.to.kind,
+        "to_name": message.to_name,
+        "from": from,
+        "from_name": shown_sender(sender, message),
+        "subject": message.subject,
+        "text": message.text,
+        "attachments": message.attachments.iter().map(attachment).collect::<Vec<_>>(),
+        "in_reply_to": message.in_reply_to,
+        "references": message.references,
+        "reply_to": mail.and_then(|mail| mail.reply_to.as_deref()),
+        "automatic": message.automatic,
+        "provider_message_id": mail.map(|mail| mail.message_id.as_str()),
+        "sent_at": at,
+    })
+}
+
+/// Makes the folder and its parents, durably.
+fn make_folder(folder: &Path) -> Result<(), FileError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|source| FileError::Io { path: folder.to_owned(), source })?;
+    // Each new name is an entry of the folder above it.
+    folder.ancestors().skip(1).take(2).filter(|parent| parent.is_dir()).try_for_each(sync_folder)
+}
+
+/// Puts `bytes` under `path` so that, whenever the power fails, there is all of it or nothing.
+fn write(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let failed = |source| FileError::Io { path: path.to_owned(), source };
+    let mut temporary = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder).map_err(failed)?;
+    temporary.write_all(bytes).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| FileError::Io { path: folder.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! `generic/{name}`: a channel of one's own, in JSON, signed as Standard Webhooks are.
+//!
+//! The body is described in the API document. An unknown field is accepted; a field that is missing or of the wrong
+//! kind is named, with what is allowed. Files come along in base64 or are referred to by their address; nothing is
+//! fetched here.
+
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use url::Url;
+use uuid::Uuid;
+
+use throughline_workflows::{
+    ids::{ConversationId, MessageId},
+    message::{Address, AddressKind, Channel, Details, Inbound},
+    time::Timestamp,
+};
+
+use crate::channels::{
+    Adapter, Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest, address,
+    draft::{Draft, NAME_MAX, Original, SUBJECT_MAX, URL_MAX, line, prose},
+    reply_token::ReplyKeys,
+    signature::{self, WebhookSecret},
+    without_secret,
+};
+
+const ANSWER: Answer = Answer { content_type: "application/json", body: r#"{"status":"accepted"}"# };
+
+/// The longest `id` and the longest handle, in bytes.
+const ID_MAX: usize = 200;
+
+/// Base64 as senders write it, with padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What this door needs to know.
+pub struct GenericSettings {
+    /// `NAME` of `channels.generic.NAME`.
+    pub name: String,
+    /// The channel's secrets, newest first; empty takes unsigned requests where the edge allows them.
+    pub secrets: Vec<WebhookSecret>,
+    /// The tenant's reply keys: a `thread` may be a reply token.
+    pub replies: ReplyKeys,
+}
+
+/// The adapter behind `POST …/webhooks/generic/{name}`.
+pub struct Generic {
+    settings: GenericSettings,
+}
+
+impl Generic {
+    /// An adapter with these settings.
+    pub fn new(settings: GenericSettings) -> Self {
+        Self { settings }
+    }
+}
+
+impl Adapter for Generic {
+    fn verify(&self, request: &WebhookRequest<'_>) -> Result<Verified, Refusal> {
+        if self.settings.secrets.is_empty() {
+            return without_secret(request);
+        }
+        signature::verify(&self.settings.secrets, request.headers, request.body, request.now)?;
+        Ok(Verified::Signed)
+    }
+
+    fn receive(
+        &self,
+        request: &WebhookRequest<'_>,
+        mint: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Receipt, Unreadable> {
+        let message = self.read(request, mint)?;
+        Ok(Receipt { messages: vec![message], ignored: 0, response: ANSWER })
+    }
+}
+
+/// The body. Required fields are options here, so that their absence is told in our own words.
+#[derive(Deserialize)]
+struct Body {
+    id: Option<String>,
+    from: Option<From>,
+    text: Option<String>,
+    subject: Option<String>,
+    thread: Option<String>,
+    attachments: Option<Vec<File>>,
+    metadata: Option<Map<String, Value>>,
+    at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct From {
+    email: Option<String>,
+    phone: Option<String>,
+    handle: Option<String>,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    name: Option<String>,
+    media_type: Option<String>,
+    content_base64: Option<String>,
+    url: Option<String>,
+}
+
+impl Generic {
+    fn read(
+        &self,
+        request: &WebhookRequest<'_>,
+        mint: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Parsed, Unreadable> {
+        let body = parse(request.body)?;
+        let id = body.id.as_deref().map(str::trim).filter(|id| !id.is_empty() && id.len() <= ID_MAX);
+        let id =
+            id.ok_or_else(|| Unreadable::field("id", "required: your message's own id, 1 to 200 bytes"))?;
+        let channel = Channel::Generic(self.settings.name.clone());
+        let sender = body.from.ok_or_else(|| {
+            Unreadable::field("from", "required: an object with at least one of email, phone, handle")
+        })?;
+        let mut from = addresses(&sender, &channel)?;
+        let mut metadata = body.metadata.unwrap_or_default();
+        if self.settings.secrets.is_empty() && from.len() > 1 {
+            // Nobody vouches for it that these belong to one person, so they must not be made one.
+            let others = from.split_off(1).into_iter().map(|other| Value::String(other.to_string()));
+            metadata.insert("other_addresses".to_owned(), Value::Array(others.collect()));
+        }
+        let files = body.attachments.unwrap_or_default();
+        let text = body.text.ok_or_else(|| Unreadable::field("text", "required: what the customer wrote"))?;
+        if text.trim().is_empty() && files.is_empty() {
+            return Err(Unreadable::field("text", "must not be empty unless there is an attachment"));
+        }
+        let sent_at = body.at.as_deref().filter(|at| !at.trim().is_empty()).map(|at| {
+            at.trim().parse::<Timestamp>().map_err(|_| {
+                Unreadable::field("at", "must be a time such as 2026-11-21T09:30:00Z (RFC 3339)")
+            })
+        });
+        let sent_at = sent_at.transpose()?;
+        let mut thread = None;
+        if let Some(key) = body.thread.as_deref().map(str::trim).filter(|key| !key.is_empty()) {
+            thread = self.conversation(key);
+            if thread.is_none() {
+                metadata.insert("thread".to_owned(), Value::String(key.to_owned()));
+            }
+        }
+
+        let mut draft = Draft::new(
+            request.tenant,
+            Inbound {
+                id: MessageId(mint()),
+                channel,
+                provider_message_id: line(id, ID_MAX),
+                from,
+                name: sender.name.map(|name| line(&name, NAME_MAX)).filter(|name| !name.is_empty()),
+                to: None,
+                text: prose(&text),
+                subject: body
+                    .subject
+                    .map(|subject| line(&subject, SUBJECT_MAX))
+                    .filter(|one| !one.is_empty()),
+                attachments: Vec::new(),
+                thread,
+                vouched: !self.settings.secrets.is_empty(),
+                automatic: false,
+                details: Details::None,
+                metadata: if metadata.is_empty() {
+                    String::new()
+                } else {
+                    Value::Object(metadata).to_string()
+                },
+                sent_at,
+                received_at: request.now,
+            },
+        );
+        for (index, file) in files.into_iter().enumerate() {
+            attach(&mut draft, index, file)?;
+        }
+        Ok(draft.finish(&Original {
+            name: "request.json",
+            media_type: "application/json",
+            bytes: request.body,
+        }))
+    }
+
+    /// The conversation that a `thread` names: a reply token, or the id itself where the sender is known.
+    fn conversation(&self, thread: &str) -> Option<ConversationId> {
+        let replies = &self.settings.replies;
+        let by_token = replies.verify_token(thread).or_else(|| replies.find_in(thread));
+        let trusted = !self.settings.secrets.is_empty();
+        by_token.or_else(|| thread.parse().ok().filter(|_| trusted))
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Body, Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = line(&error.inner().to_string(), 300);
+        // A path of "." is the body itself; a syntax error is nowhere in particular either.
+        if path == "." || !error.inner().is_data() {
+            Unreadable::body(format!("not a JSON object as described for this webhook: {problem}"))
+        } else {
+            Unreadable::field(line(&path, 200), problem)
+        }
+    })?;
+    json.end().map_err(|error| Unreadable::body(format!("something follows the JSON object: {error}")))?;
+    Ok(parsed)
+}
+
+/// The sender's addresses in canonical form, the best first.
+fn addresses(from: &From, channel: &Channel) -> Result<Vec<Address>, Unreadable> {
+    let given = |field: &'_ Option<String>| {
+        field.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let mut found = Vec::new();
+    if let Some(text) = given(&from.email) {
+        let email = address::email(&text).ok_or_else(|| {
+            Unreadable::field("from.email", "must be a mail address such as ada@example.com")
+        })?;
+        found.push(Address::new(AddressKind::Email, email));
+    }
+    if let Some(text) = given(&from.phone) {
+        let phone = address::phone(&text).ok_or_else(|| {
+            Unreadable::field("from.phone", "must be an international number such as +15550123456")
+        })?;
+        found.push(Address::new(AddressKind::Phone, phone));
+    }
+    if let Some(text) = given(&from.handle) {
+        if text.len() > ID_MAX || text.chars().any(char::is_control) {
+            return Err(Unreadable::field(
+                "from.handle",
+                "must be 1 to 200 bytes without control characters",
+            ));
+        }
+        found.push(Address::handle(channel, &text));
+    }
+    if found.is_empty() {
+        return Err(Unreadable::field("from", "at least one of email, phone, handle is required"));
+    }
+    Ok(found)
+}
+
+fn attach(draft: &mut Draft<'_>, index: usize, file: File) -> Result<(), Unreadable> {
+    let at = |field: &str| format!("attachments[{index}].{field}");
+    let name = file.name.ok_or_else(|| Unreadable::field(at("name"), "required: the file's name"))?;
+    let media_type = file
+        .media_type
+        .ok_or_else(|| Unreadable::field(at("media_type"), "required: a media type such as image/png"))?;
+    match (file.content_base64, file.url) {
+        (Some(content), None) => {
+            let dense: Vec<u8> =
+                content.into_bytes().into_iter().filter(|b| !b.is_ascii_whitespace()).collect();
+            let bytes = BASE64
+                .decode(dense)
+                .map_err(|_| Unreadable::field(at("content_base64"), "must be standard base64"))?;
+            draft.attach(&name, &media_type, Bytes::from(bytes));
+        }
+        (None, Some(url)) => {
+            let web = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if !web || url.len() > URL_MAX {
+                return Err(Unreadable::field(
+                    at("url"),
+                    "must be an http or https address of at most 2048 bytes",
+                ));
+            }
+            draft.attach_url(&name, &media_type, &url);
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Unreadable::field(
+                format!("attachments[{index}]"),
+                "exactly one of content_base64 and url is required",
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

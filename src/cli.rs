@@ -1,0 +1,129 @@
+//! The command line: one file a command, each with an example in its `--help`.
+//!
+//! `throughline` alone serves. `check` reads the configuration only; every other command asks a running server
+//! through its API. The exit status is 0 for done, 1 for failed, 2 for wrong usage.
+
+mod activities;
+mod actors;
+mod check;
+mod dead_letters;
+mod inspect;
+mod page;
+mod remote;
+mod serve;
+mod show;
+mod timers;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Environment, Loaded};
+
+/// A self-hosted customer-care engine. Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Example:\n  throughline --config /etc/throughline.toml serve")]
+struct Cli {
+    /// The file of settings; otherwise config.toml in the working directory, then beside the program
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Say what was understood of the configuration, or every mistake in it
+    Check(check::Check),
+    #[command(flatten)]
+    Ask(Ask),
+}
+
+/// The commands that ask a running server.
+#[derive(Debug, Subcommand)]
+enum Ask {
+    /// Make, list and revoke tokens for the API
+    Token(token::Token),
+    /// Show one entity: its state, its timers, and what it waits for
+    Inspect(inspect::Inspect),
+    /// List the entities
+    Actors(actors::Actors),
+    /// List what is due, and when
+    Timers(timers::Timers),
+    /// List what waits to be done outside
+    Activities(activities::Activities),
+    /// List, show, retry and discard what could not be handled
+    DeadLetters(dead_letters::DeadLetters),
+}
+
+/// Runs the command that `arguments` (with the program's name first) ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let status = u8::try_from(usage.exit_code()).unwrap_or(2);
+            // Nothing can be said where the terminal is gone.
+            let _ = usage.print();
+            return ExitCode::from(status);
+        }
+    };
+    let outcome = match cli.command.unwrap_or(Command::Serve(serve::Serve {})) {
+        Command::Serve(serve) => {
+            load(cli.config.as_deref(), environment).and_then(|loaded| serve.run(loaded, environment))
+        }
+        Command::Check(check) => {
+            load(cli.config.as_deref(), environment).and_then(|loaded| print(&check.run(&loaded)))
+        }
+        Command::Ask(question) => ask(question, cli.config, environment).and_then(|text| print(&text)),
+    };
+    outcome.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "throughline: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn ask(question: Ask, config: Option<PathBuf>, environment: &Environment) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(question.run(|| Ok(load(config.as_deref(), environment)?.config.server.listen)))
+}
+
+impl Ask {
+    /// The answer in words. `listen` says where the configured server listens, if none was named.
+    async fn run(self, listen: impl FnOnce() -> anyhow::Result<SocketAddr>) -> anyhow::Result<String> {
+        match self {
+            Self::Token(token) => token.run(listen).await,
+            Self::Inspect(inspect) => inspect.run(listen).await,
+            Self::Actors(actors) => actors.run(listen).await,
+            Self::Timers(timers) => timers.run(listen).await,
+            Self::Activities(activities) => activities.run(listen).await,
+            Self::DeadLetters(letters) => letters.run(listen).await,
+        }
+    }
+}
+
+fn load(file: Option<&Path>, environment: &Environment) -> anyhow::Result<Loaded> {
+    Ok(Config::load(file, environment)?)
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        // Whoever read the output has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error).context("the output cannot be written"),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,158 @@
+//! A running server, asked through its API.
+//!
+//! What time it is the server says: commands on a manual clock would be wrong by this machine's.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use reqwest::{Method, RequestBuilder, StatusCode, header};
+use serde_json::Value;
+use url::Url;
+
+use throughline_workflows::time::Timestamp;
+
+/// Longer than any answer takes; a retry of a dead letter is one turn.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which server to ask, and how to answer.
+#[derive(Debug, Args)]
+pub(super) struct Remote {
+    /// The server's address; otherwise the one that the configuration listens on
+    #[arg(long, env = "THROUGHLINE_SERVER", value_name = "URL")]
+    server: Option<Url>,
+
+    /// The token to show it
+    #[arg(long, env = "THROUGHLINE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) body: Value,
+    /// The server's time, where it told it.
+    pub(super) now: Option<Timestamp>,
+}
+
+/// A server that can be asked.
+#[derive(Debug)]
+pub(super) struct Client {
+    base: Url,
+    token: Option<String>,
+    http: reqwest::Client,
+}
+
+impl Remote {
+    /// The server to ask; `listen` reads the configuration, only if no server was named.
+    pub(super) fn client(
+        &self,
+        listen: impl FnOnce() -> anyhow::Result<SocketAddr>,
+    ) -> anyhow::Result<Client> {
+        let base = match &self.server {
+            Some(server) => server.clone(),
+            None => {
+                Url::parse(&format!("http://{}", reachable(listen()?))).context("the listening address")?
+            }
+        };
+        if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
+            bail!("{base} is not the address of a server; one looks like http://127.0.0.1:8080");
+        }
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().context("no client")?;
+        Ok(Client { base, token: self.token.clone(), http })
+    }
+}
+
+/// A server that listens everywhere is asked on this machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+impl Client {
+    /// Reads what stands at the path made of `segments`.
+    pub(super) async fn get(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
+        self.answer(self.request(Method::GET, segments)?.query(query)).await
+    }
+
+    /// Changes something.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        segments: &[&str],
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
+        self.answer(self.request(method, segments)?.json(body)).await
+    }
+
+    fn request(&self, method: Method, segments: &[&str]) -> anyhow::Result<RequestBuilder> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow!("{} can have no path", self.base))?
+            .pop_if_empty()
+            .extend(segments);
+        let request = self.http.request(method, url).header(header::ACCEPT, "application/json");
+        Ok(match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let date =
+            response.headers().get(header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        let body = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
+        if !status.is_success() {
+            return Err(self.refusal(status, &body.unwrap_or(Value::Null)));
+        }
+        let body =
+            body.with_context(|| format!("{} does not answer in JSON; is it Throughline?", self.base))?;
+        let told = body.get("now").and_then(Value::as_str).and_then(|now| now.parse().ok());
+        let now = told.or_else(|| {
+            let date = chrono::DateTime::parse_from_rfc2822(&date?).ok()?;
+            Some(Timestamp::from_chrono(date.to_utc()))
+        });
+        Ok(Answer { body, now })
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+        let base = self.base.as_str().trim_end_matches('/');
+        if error.is_connect() {
+            anyhow!(
+                "no server answers at {base}; start it with `throughline serve`, or name another with --server"
+            )
+        } else if error.is_timeout() {
+            anyhow!("the server at {base} did not answer within {} seconds", PATIENCE.as_secs())
+        } else {
+            anyhow::Error::new(error.without_url()).context(format!("the server at {base} cannot be asked"))
+        }
+    }
+
+    /// A problem (RFC 9457) in one line.
+    fn refusal(&self, status: StatusCode, body: &Value) -> anyhow::Error {
+        let member = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let title = member("title").map_or_else(|| format!("the server answered {status}"), str::to_owned);
+        let mut text = match member("detail") {
+            Some(detail) => format!("{title}: {detail}"),
+            None => title,
+        };
+        if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
+            text.push_str(" (give a token with --token or THROUGHLINE_TOKEN)");
+        }
+        anyhow!(text)
+    }
+}

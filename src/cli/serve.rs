@@ -1,0 +1,31 @@
+//! `throughline serve`: runs the server until it is told to stop.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::{
+    config::{Config, Environment, Loaded, Secret},
+    telemetry,
+};
+
+/// Run the server.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  THROUGHLINE__SERVER__LISTEN=127.0.0.1:9000 throughline serve")]
+pub(super) struct Serve {}
+
+impl Serve {
+    pub(super) fn run(&self, loaded: Loaded, environment: &Environment) -> anyhow::Result<ExitCode> {
+        telemetry::start(&loaded.config.log, environment.get("RUST_LOG").map(String::as_str))?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let admin_token = environment.get("THROUGHLINE_ADMIN_TOKEN").filter(|token| !token.trim().is_empty());
+        start(loaded.config, admin_token.map(Secret::from_text))
+    }
+}
+
+/// Hands over to the server; `admin_token` is the first admin's, where one was given.
+fn start(config: Config, admin_token: Option<Secret>) -> anyhow::Result<ExitCode> {
+    crate::app::serve(config, admin_token)
+}

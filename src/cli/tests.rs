@@ -1,0 +1,162 @@
+//! What every command owes its user, and what is said when a server is not there or refuses.
+
+use std::net::SocketAddr;
+
+use axum::{
+    Json, Router,
+    extract::Path,
+    http::{StatusCode, header},
+    response::IntoResponse as _,
+    routing::{get, post},
+};
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn each_command(command: &clap::Command, visit: &mut impl FnMut(&clap::Command)) {
+    visit(command);
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        each_command(inner, visit);
+    }
+}
+
+/// Runs the command that `line` writes, against the server at `address`.
+async fn ask_at(address: SocketAddr, line: &str) -> anyhow::Result<String> {
+    let words = std::iter::once("throughline").chain(line.split(' '));
+    let cli = Cli::try_parse_from(words.map(OsString::from))?;
+    match cli.command {
+        Some(Command::Ask(question)) => question.run(|| Ok(address)).await,
+        _ => panic!("{line} asks no server"),
+    }
+}
+
+async fn serve(router: Router) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_helps_with_an_example() {
+    each_command(&Cli::command(), &mut |command| {
+        let help = command.clone().render_long_help().to_string();
+        assert!(help.contains("Example:\n  "), "{}:\n{help}", command.get_name());
+        assert!(help.contains("throughline "), "{}:\n{help}", command.get_name());
+    });
+}
+
+#[test]
+fn every_example_can_be_typed() {
+    each_command(&Cli::command(), &mut |command| {
+        let help = command.get_after_help().unwrap().to_string();
+        let line = help.lines().nth(1).unwrap().trim();
+        let line = line.split_once("throughline ").unwrap().1.replace("\"Ada's laptop\"", "Ada");
+        let words = std::iter::once("throughline").chain(line.split(' '));
+        if let Err(error) = Cli::try_parse_from(words) {
+            panic!("{line}: {error}");
+        }
+    });
+}
+
+#[test]
+fn every_command_that_asks_a_server_takes_its_address_token_and_json() {
+    for name in ["inspect", "actors", "timers", "activities"] {
+        let command = Cli::command();
+        let command = command.find_subcommand(name).unwrap();
+        for argument in ["server", "token", "json"] {
+            assert!(command.get_arguments().any(|it| it.get_id() == argument), "{name} has no --{argument}");
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_failure() {
+    let usage = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code();
+    assert_eq!(usage("throughline fly"), 2);
+    assert_eq!(usage("throughline dead-letters discard some-id"), 2);
+    assert_eq!(usage("throughline token create --role king"), 2);
+    assert_eq!(usage("throughline --help"), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = ask_at(closed, "actors").await.unwrap_err().to_string();
+    assert!(error.contains(&format!("no server answers at http://{closed}")), "{error}");
+}
+
+#[tokio::test]
+async fn a_problem_is_shown_by_title_and_detail() {
+    let refuse = || async {
+        let body = json!({ "type": "about:blank", "title": "Not found", "detail": "no conversation x", "status": 404 });
+        (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "application/problem+json")], Json(body))
+            .into_response()
+    };
+    let address = serve(Router::new().route("/api/v1/system/actors/{kind}/{id}", get(refuse))).await;
+    let error = ask_at(address, "inspect conversation x").await.unwrap_err().to_string();
+    assert_eq!(error, "Not found: no conversation x");
+}
+
+#[tokio::test]
+async fn rows_are_shown_with_times_by_the_servers_clock() {
+    let timers = || async {
+        Json(json!({
+            "items": [{ "kind": "conversation", "id": "c1", "name": "snooze", "due_at": "2026-11-21T09:03:20Z", "stuck": false }],
+            "page": 1, "page_size": 50, "total": 70, "now": "2026-11-21T09:00:00Z",
+        }))
+    };
+    let address = serve(Router::new().route("/api/v1/system/timers", get(timers))).await;
+    let text = ask_at(address, "timers").await.unwrap();
+    assert!(text.contains("2026-11-21T09:03:20Z (in 3m 20s)  snooze  conversation  c1"), "{text}");
+    assert!(text.contains("--page 2 shows more"), "{text}");
+    let json: Value = serde_json::from_str(&ask_at(address, "timers --json").await.unwrap()).unwrap();
+    assert_eq!(json["total"], 70);
+}
+
+#[tokio::test]
+async fn an_entity_is_shown_with_its_timers_and_what_it_waits_for() {
+    let entity = |Path((kind, id)): Path<(String, String)>| async move {
+        Json(json!({
+            "kind": kind, "id": id, "version": 4, "state": { "status": "open" }, "restarts": 0, "last_failure": null,
+            "timers": [{ "name": "snooze", "due_at": "2026-11-21T09:03:20Z" }],
+            "pending_activities": [{ "id": "c1.4.0", "lane": "sms", "attempts": 2, "last_error": "503" }],
+        }))
+    };
+    let address = serve(Router::new().route("/api/v1/system/actors/{kind}/{id}", get(entity))).await;
+    let text = ask_at(address, "inspect conversation a/b").await.unwrap();
+    for words in ["a/b", "\"status\": \"open\"", "snooze", "c1.4.0", "503"] {
+        assert!(text.contains(words), "{words}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_retried_with_a_reason_and_a_mended_payload() {
+    let retry = |Path(id): Path<String>, Json(body): Json<Value>| async move {
+        Json(json!({ "id": id, "got": body }))
+    };
+    let address = serve(Router::new().route("/api/v1/system/dead-letters/{id}/retry", post(retry))).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "{\"text\": \"mended\"}").unwrap();
+    let line = format!("dead-letters retry d1 --reason mended --json --payload {}", file.path().display());
+    let answer: Value = serde_json::from_str(&ask_at(address, &line).await.unwrap()).unwrap();
+    assert_eq!(answer["got"], json!({ "reason": "mended", "payload": { "text": "mended" } }));
+    assert_eq!(ask_at(address, "dead-letters retry d1 --reason x").await.unwrap(), "d1 is tried again");
+}
+
+#[tokio::test]
+async fn a_token_is_made_to_expire_by_the_servers_clock() {
+    let health = || async { Json(json!({ "now": "2026-11-21T09:00:00Z" })) };
+    let create =
+        |Json(body): Json<Value>| async move { Json(json!({ "id": "t1", "secret": body["expires_at"] })) };
+    let address =
+        serve(Router::new().route("/healthz", get(health)).route("/api/v1/tokens", post(create))).await;
+    let text = ask_at(address, "token create --role agent --expires-in 2d").await.unwrap();
+    assert_eq!(text, "token t1, shown this once:\n2026-11-23T09:00:00.000Z");
+}

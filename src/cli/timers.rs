@@ -1,0 +1,48 @@
+//! `throughline timers`: what is due, and when.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use throughline_workflows::time::Timestamp;
+
+use super::{
+    page::{Page, list},
+    remote::Remote,
+    show::{Column, Rows},
+};
+
+const ROWS: Rows = Rows(&[
+    Column::Time("due_at"),
+    Column::Plain("name"),
+    Column::Plain("kind"),
+    Column::Plain("id"),
+    Column::Plain("tenant"),
+    Column::Time("fire_at"),
+    Column::Plain("stuck"),
+]);
+
+/// List what is due, and when.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  throughline timers --before 2026-11-22T00:00:00Z")]
+pub(super) struct Timers {
+    /// Only what is due before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    before: Option<Timestamp>,
+
+    #[command(flatten)]
+    page: Page,
+
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Timers {
+    pub(super) async fn run(
+        &self,
+        listen: impl FnOnce() -> anyhow::Result<SocketAddr>,
+    ) -> anyhow::Result<String> {
+        let filters = self.before.map(|before| ("before", before.to_string())).into_iter().collect();
+        list(&self.remote, &self.page, listen, &["api", "v1", "system", "timers"], filters, ROWS).await
+    }
+}

@@ -1,0 +1,329 @@
+//! The configuration: `config.toml`, with the environment laid over it, read once and checked as a whole.
+//!
+//! Each section of the file has its struct here, and `Config::default()` is what the file in the repository says.
+//! All mistakes are reported together, each with its line or variable and what is allowed. Nothing below the
+//! command line looks at the environment: what it held is passed down as values.
+
+mod channels;
+mod check;
+mod keys;
+mod overlay;
+mod problem;
+mod secret;
+mod sections;
+mod tree;
+mod web_url;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use throughline_workflows::{ids::TenantId, policy::Policy};
+
+use self::tree::Node;
+
+pub use self::{
+    channels::{Channels, Door, Email, Generic, Sms, Transport},
+    problem::{ConfigErrors, Place, Problem},
+    secret::{Secret, ensure_reply_token_key},
+    sections::{
+        Actors, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage, StorageEngine,
+    },
+    web_url::{WebUrl, WebUrlError},
+};
+
+/// The variables of the environment, by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// The machine's words: by language, then by the template's name.
+pub type Templates = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The variables of this process; those that are not Unicode are left out.
+pub fn process_environment() -> Environment {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Everything that can be set, section by section.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The door.
+    pub server: Server,
+    /// The data folder.
+    pub storage: Storage,
+    /// How long a webhook is recognised as one already taken.
+    pub dedupe: Dedupe,
+    /// Messages accepted and not yet taken up.
+    pub inbox: Inbox,
+    /// The entities in memory.
+    pub actors: Actors,
+    /// Whose time it is.
+    pub clock: Clock,
+    /// What is written to standard error.
+    pub log: Log,
+    /// What holds for conversations, where a tenant does not say otherwise.
+    pub conversation: Conversation,
+    /// The machine's words, where a tenant does not say otherwise.
+    pub templates: Templates,
+    /// Where messages come in and go out, where a tenant does not say otherwise.
+    pub channels: Channels,
+    /// Tenants of their own. After loading, each holds the common tables with its own laid over them.
+    pub tenants: BTreeMap<TenantId, Tenant>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server::default(),
+            storage: Storage::default(),
+            dedupe: Dedupe::default(),
+            inbox: Inbox::default(),
+            actors: Actors::default(),
+            clock: Clock::default(),
+            log: Log::default(),
+            conversation: Conversation::default(),
+            templates: Policy::default().templates,
+            channels: Channels::default(),
+            tenants: BTreeMap::new(),
+        }
+    }
+}
+
+/// `[tenants.NAME]`: the tables that a tenant may have of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tenant {
+    /// The name customers know; without it, that of the tenant.
+    pub name: Option<String>,
+    /// What holds for its conversations.
+    pub conversation: Conversation,
+    /// The machine's words to its customers.
+    pub templates: Templates,
+    /// Where its messages come in and go out.
+    pub channels: Channels,
+}
+
+/// One tenant as the rest of the program sees it: common settings and its own, merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantConfig {
+    /// Which tenant.
+    pub id: TenantId,
+    /// The name customers know it by.
+    pub name: String,
+    /// Where its messages come in and go out.
+    pub channels: Channels,
+    /// What decisions look at.
+    pub policy: Policy,
+}
+
+/// A configuration that can be started, and what is worth saying about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The file they were read from; none means the built-in ones.
+    pub file: Option<PathBuf>,
+    /// What works but may not be meant, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the file at `path`, lays the environment over it and checks everything.
+    ///
+    /// Without a path it is `config.toml` in the working directory, or else beside the program, or else the
+    /// built-in settings.
+    ///
+    /// # Errors
+    /// Every mistake at once, with its place and what is allowed.
+    pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Loaded, ConfigErrors> {
+        let Some(file) = path.map(Path::to_owned).or_else(present_file) else {
+            return Self::read("", "", environment);
+        };
+        let name = file.display().to_string();
+        let text = fs::read(&file)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned()));
+        match text {
+            Ok(text) => {
+                Self::read(&text, &name, environment).map(|loaded| Loaded { file: Some(file), ..loaded })
+            }
+            Err(message) => {
+                let message = format!("cannot be read: {message}");
+                Err(ConfigErrors::new(vec![Problem {
+                    place: Place::File(name),
+                    key: String::new(),
+                    message,
+                }]))
+            }
+        }
+    }
+
+    /// Reads `text`, whose mistakes are told under the name `file`, with the environment laid over it.
+    ///
+    /// # Errors
+    /// Every mistake at once, with its place and what is allowed.
+    pub fn read(text: &str, file: &str, environment: &Environment) -> Result<Loaded, ConfigErrors> {
+        let (written, mut problems) = Node::parse(text, file);
+        let unreadable: Vec<Place> = problems.iter().map(|problem| problem.place.clone()).collect();
+        let mut tree = built_in(&written);
+        tree.lay_over(written);
+        overlay::lay(&mut tree, environment, &mut problems);
+        check::unknown_keys(&mut tree, &mut problems);
+        let mut config: Self = check::typed(&mut tree, &mut problems);
+        for (id, tenant) in &mut config.tenants {
+            *tenant = check::typed(&mut merged(&tree, id), &mut problems);
+            let at = ["tenants", id.as_str()];
+            check::fetch_secrets(&mut tenant.channels, &at, &tree, environment, &mut problems);
+        }
+        check::fetch_secrets(&mut config.channels, &[], &tree, environment, &mut problems);
+        check::values(&config, &tree, &mut problems);
+        // A line that could not be read may have left half a setting behind: only the first complaint is true.
+        problems.retain(|problem| problem.key.is_empty() || !unreadable.contains(&problem.place));
+        if problems.is_empty() {
+            let warnings = config.warnings();
+            Ok(Loaded { config, file: None, warnings })
+        } else {
+            Err(ConfigErrors::new(problems))
+        }
+    }
+
+    /// The tenants there are: the default one first, then those with tables of their own.
+    pub fn tenant_ids(&self) -> Vec<TenantId> {
+        let default = TenantId::default_tenant();
+        let others = self.tenants.keys().filter(|id| **id != default).cloned();
+        std::iter::once(default.clone()).chain(others).collect()
+    }
+
+    /// The settings of one tenant; `None` if there is no such tenant.
+    pub fn tenant(&self, id: &TenantId) -> Option<TenantConfig> {
+        let own = self.tenants.get(id);
+        if own.is_none() && *id != TenantId::default_tenant() {
+            return None;
+        }
+        let name = self.name_of(id);
+        let channels = own.map_or(&self.channels, |own| &own.channels).clone();
+        let policy = self.policy(own, name.clone());
+        Some(TenantConfig { id: id.clone(), name, channels, policy })
+    }
+
+    /// The policy of every tenant.
+    pub fn policies(&self) -> BTreeMap<TenantId, Policy> {
+        self.tenant_ids().iter().filter_map(|id| Some((id.clone(), self.tenant(id)?.policy))).collect()
+    }
+
+    /// The key that signs the reply tokens of `email`: the one set, or else the file `secrets/reply-token` in the
+    /// data folder. A file that does not exist is made.
+    ///
+    /// # Errors
+    /// The file cannot be made or read.
+    pub fn reply_token_key(&self, email: &Email) -> io::Result<Secret> {
+        if email.reply_token_key.is_absent() {
+            return ensure_reply_token_key(&self.storage.path.join("secrets").join("reply-token"));
+        }
+        match email.reply_token_key.file() {
+            Some(path) => ensure_reply_token_key(path),
+            None => Ok(email.reply_token_key.clone()),
+        }
+    }
+
+    /// The name of a tenant as customers know it.
+    fn name_of(&self, id: &TenantId) -> String {
+        match self.tenants.get(id).and_then(|own| own.name.as_deref()) {
+            Some(name) => name.trim().to_owned(),
+            None if *id == TenantId::default_tenant() => Policy::default().name,
+            None => id.to_string(),
+        }
+    }
+
+    /// The policy of a tenant with tables of its own, or the common one.
+    fn policy(&self, own: Option<&Tenant>, name: String) -> Policy {
+        let conversation = own.map_or(&self.conversation, |own| &own.conversation);
+        Policy {
+            name,
+            reopen_window: conversation.reopen_window,
+            acknowledge: conversation.acknowledge,
+            templates: own.map_or(&self.templates, |own| &own.templates).clone(),
+            ..Policy::default()
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let (listen, public_url) = (self.server.listen, &self.server.public_url);
+        let mut warnings = Vec::new();
+        if !listen.ip().is_loopback() && public_url.is_loopback() {
+            warnings.push(format!(
+                "server.listen is open to other machines, but server.public_url is {public_url}: providers cannot reach that"
+            ));
+        }
+        let consequence = if public_url.is_loopback() {
+            "unsigned webhooks are taken from this machine only"
+        } else {
+            "its webhooks are refused"
+        };
+        for id in self.tenant_ids() {
+            let channels = self.tenants.get(&id).map_or(&self.channels, |own| &own.channels);
+            let of =
+                if id == TenantId::default_tenant() { String::new() } else { format!(" of tenant {id}") };
+            for door in channels.doors().iter().filter(|door| !door.secret.is_set()) {
+                let (channel, key) = (&door.channel, door.key);
+                warnings.push(format!("channels.{channel}{of} has no {key}: {consequence}"));
+            }
+        }
+        if self.clock.mode == ClockMode::Manual {
+            warnings.push("clock.mode is manual: time stands still until an operator advances it".to_owned());
+        }
+        warnings
+    }
+}
+
+/// `config.toml` in the working directory or beside the program.
+fn present_file() -> Option<PathBuf> {
+    let here = PathBuf::from("config.toml");
+    let beside = env::current_exe().ok().and_then(|program| Some(program.parent()?.join("config.toml")));
+    std::iter::once(here).chain(beside).find(|file| file.is_file())
+}
+
+/// The tables with names of the operator's choice, as they are built in: what the file or the environment writes is
+/// laid over them. The channels of one's own stand only while the file names none.
+fn built_in(written: &Node) -> Node {
+    let path = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<String>>();
+    let mut tree = Node::empty();
+    for (language, words) in Policy::default().templates {
+        for (name, text) in words {
+            tree.lay_over(Node::built_in(text).wrapped(&path(&["templates", &language, &name])));
+        }
+    }
+    if written.get(&path(&["channels", "generic"])).is_none() {
+        for name in Channels::default().generic.keys() {
+            tree.lay_over(Node::empty().wrapped(&path(&["channels", "generic", name])));
+        }
+    }
+    tree
+}
+
+/// A tenant's tables over the common ones.
+fn merged(tree: &Node, id: &TenantId) -> Node {
+    let mut whole = Node::empty();
+    for section in keys::OF_A_TENANT {
+        let path = [(*section).to_owned()];
+        if let Some(common) = tree.get(&path) {
+            let mut common = common.clone();
+            // It is the address of the default tenant's door.
+            common.remove_everywhere("webhook_url");
+            whole.lay_over(common.wrapped(&path));
+        }
+    }
+    if let Some(own) = tree.get(&["tenants".to_owned(), id.to_string()]) {
+        whole.lay_over(own.clone());
+    }
+    whole
+}

@@ -1,0 +1,159 @@
+//! The settings that exist, and in words what each may be.
+//!
+//! A key that is not listed here is refused by name; the words stand in every complaint about its value.
+
+/// How a value given by an environment variable is to be read, and whether it may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A text: what looks like a number is a text all the same.
+    Text,
+    /// A secret: text, a reference or a list of them; never shown.
+    Secret,
+    /// Anything else.
+    Plain,
+}
+
+/// One setting. A `*` in its path stands for a name of the operator's choice.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) path: &'static str,
+    pub(super) kind: Kind,
+    pub(super) allowed: &'static str,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub(super) enum Found {
+    Setting(&'static Key),
+    Section,
+    Nothing,
+}
+
+const fn plain(path: &'static str, allowed: &'static str) -> Key {
+    Key { path, kind: Kind::Plain, allowed }
+}
+
+const fn text(path: &'static str, allowed: &'static str) -> Key {
+    Key { path, kind: Kind::Text, allowed }
+}
+
+const fn secret(path: &'static str, allowed: &'static str) -> Key {
+    Key { path, kind: Kind::Secret, allowed }
+}
+
+const SIZE: &str = "a size such as \"64MiB\"";
+const URL: &str = "a web address such as \"https://care.example.com\"";
+const TRANSPORT: &str = "\"file\", the only transport that this version knows";
+const SECRET: &str = "a text, { env = \"NAME\" }, { file = \"PATH\" }, or a list of those, newest first";
+const SIGNING: &str = "base64, with or without \"whsec_\" before it, as a text, { env = \"NAME\" }, \
+                       { file = \"PATH\" }, or a list of those, newest first";
+
+/// All settings, in the order of `config.toml`. Under `tenants.NAME` those of [`OF_A_TENANT`] stand again.
+pub(super) const KEYS: &[Key] = &[
+    text("server.listen", "an address and a port such as \"127.0.0.1:8080\""),
+    text("server.public_url", URL),
+    plain("server.body_max", "a size from 64KiB to 1GiB, such as \"32MiB\""),
+    plain("server.webhook_patience", "a duration from 100ms to 10s, such as \"5s\""),
+    text("storage.path", "the path of a folder"),
+    text("storage.engine", "\"sled\""),
+    plain("storage.cache", "a size of at least 1MiB, such as \"64MiB\""),
+    plain("storage.min_free", SIZE),
+    plain("dedupe.keep", "a duration from 1d to 7d, such as \"7d\""),
+    plain("inbox.max_entries", "a number of at least 1000"),
+    plain("actors.shards", "a number from 1 to 1024"),
+    plain("actors.max_resident", "a number of at least 1"),
+    plain("actors.idle_after", "a duration above zero, such as \"5m\""),
+    text("clock.mode", "\"system\" or \"manual\""),
+    plain("clock.start", "a time such as \"2026-11-21T09:30:00Z\", and only where clock.mode = \"manual\""),
+    plain("clock.settle_timeout", "a duration above zero, such as \"60s\""),
+    text("log.format", "\"text\" or \"json\""),
+    text(
+        "log.filter",
+        "a level (error, warn, info, debug, trace) or directives such as \"info,throughline=debug\"",
+    ),
+    plain("conversation.reopen_window", "a duration such as \"7d\""),
+    plain("conversation.acknowledge", "true or false"),
+    text("templates.*.*", "a text with only the variables of that template in braces"),
+    text("channels.sms.transport", TRANSPORT),
+    text("channels.sms.base_url", URL),
+    text("channels.sms.account_sid", "an account's id: AC and 32 hexadecimal digits"),
+    secret("channels.sms.auth_token", SECRET),
+    text(
+        "channels.sms.from",
+        "a number such as \"+15550100200\", a short code, or a sender name of at most 11 letters",
+    ),
+    text("channels.sms.messaging_service_sid", "a messaging service's id: MG and 32 hexadecimal digits"),
+    text("channels.sms.webhook_url", URL),
+    text("channels.email.transport", TRANSPORT),
+    text("channels.email.from", "an address such as \"support@example.com\""),
+    secret("channels.email.reply_token_key", SECRET),
+    secret("channels.email.raw_secret", SIGNING),
+    text("channels.email.webhook_url", URL),
+    text("channels.generic.*.transport", TRANSPORT),
+    secret("channels.generic.*.secret", SIGNING),
+    text("channels.generic.*.url", URL),
+    text("channels.generic.*.webhook_url", URL),
+    text("tenants.*.name", "a text that customers may read, at most 100 characters"),
+];
+
+/// The sections that a tenant may write for itself.
+pub(super) const OF_A_TENANT: &[&str] = &["conversation", "templates", "channels"];
+
+/// What stands at `path`.
+pub(super) fn find(path: &[String]) -> Found {
+    let path = common(path);
+    if path.is_empty() {
+        return Found::Section;
+    }
+    let mut section = false;
+    for key in KEYS {
+        let pattern: Vec<&str> = key.path.split('.').collect();
+        let fits =
+            pattern.iter().zip(path).all(|(pattern, name)| *pattern == "*" || *pattern == name.as_str());
+        if fits && pattern.len() == path.len() {
+            return Found::Setting(key);
+        }
+        section |= fits && pattern.len() > path.len();
+    }
+    if section { Found::Section } else { Found::Nothing }
+}
+
+/// The setting at `path` or above it, and how many keys lead there.
+pub(super) fn setting_above(path: &[String]) -> Option<(&'static Key, usize)> {
+    (1..=path.len()).rev().find_map(|depth| match find(path.get(..depth)?) {
+        Found::Setting(key) => Some((key, depth)),
+        Found::Section | Found::Nothing => None,
+    })
+}
+
+/// The names that may stand in the section at `path`; empty where any name may.
+pub(super) fn names_in(path: &[String]) -> Vec<&'static str> {
+    let of_a_tenant = path.first().is_some_and(|first| first == "tenants") && path.len() == 2;
+    let path = common(path);
+    let mut names: Vec<&'static str> = Vec::new();
+    if of_a_tenant {
+        names.extend(std::iter::once("name").chain(OF_A_TENANT.iter().copied()));
+    }
+    for key in KEYS {
+        let pattern: Vec<&'static str> = key.path.split('.').collect();
+        let fits =
+            pattern.iter().zip(path).all(|(pattern, name)| *pattern == "*" || *pattern == name.as_str());
+        if let (true, Some(next)) = (fits && !of_a_tenant, pattern.get(path.len()))
+            && *next != "*"
+            && !names.contains(next)
+        {
+            names.push(next);
+        }
+    }
+    names
+}
+
+/// Inside a tenant's own tables the common settings apply: the path without `tenants.NAME`.
+fn common(path: &[String]) -> &[String] {
+    match path {
+        [first, _, section, ..] if first == "tenants" && OF_A_TENANT.contains(&section.as_str()) => {
+            path.get(2..).unwrap_or_default()
+        }
+        _ => path,
+    }
+}

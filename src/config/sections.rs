@@ -1,0 +1,191 @@
+//! The sections of `config.toml` that hold for the whole server, one struct each.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+use throughline_workflows::time::{Span, Timestamp};
+
+use super::web_url::WebUrl;
+
+/// `[server]`: the door.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// Under which address the outside world reaches it.
+    pub public_url: WebUrl,
+    /// The largest body that a request may carry.
+    pub body_max: ByteSize,
+    /// How long a webhook waits for room before it is answered 503.
+    pub webhook_patience: Span,
+}
+
+impl Default for Server {
+    #[expect(clippy::expect_used, reason = "the text is a constant that every test reads")]
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: "http://127.0.0.1:8080".parse().expect("the built-in address is a web address"),
+            body_max: ByteSize::mib(32),
+            webhook_patience: Span::from_secs(5),
+        }
+    }
+}
+
+/// `[storage]`: the data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// The folder; a relative path starts at the working directory.
+    pub path: PathBuf,
+    /// What keeps the data in it.
+    pub engine: StorageEngine,
+    /// Memory for the engine's own cache.
+    pub cache: ByteSize,
+    /// Below this much free space new inbound messages are refused.
+    pub min_free: ByteSize,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("data"),
+            engine: StorageEngine::Sled,
+            cache: ByteSize::mib(64),
+            min_free: ByteSize::mib(512),
+        }
+    }
+}
+
+/// The storage engines that exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageEngine {
+    /// The embedded ordered store `sled`.
+    #[default]
+    Sled,
+}
+
+/// `[dedupe]`: how long a webhook is recognised as one already taken.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dedupe {
+    /// At least this long.
+    pub keep: Span,
+}
+
+impl Default for Dedupe {
+    fn default() -> Self {
+        Self { keep: Span::from_hours(7 * 24) }
+    }
+}
+
+/// `[inbox]`: messages accepted and not yet taken up.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inbox {
+    /// With this many waiting, the door answers 503.
+    pub max_entries: u64,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self { max_entries: 1_000_000 }
+    }
+}
+
+/// `[actors]`: the entities in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Actors {
+    /// Supervisors among which the entities are divided.
+    pub shards: u16,
+    /// How many entities stay in memory at once.
+    pub max_resident: u32,
+    /// After this long without a command an entity leaves memory.
+    pub idle_after: Span,
+}
+
+impl Default for Actors {
+    fn default() -> Self {
+        Self { shards: 16, max_resident: 20_000, idle_after: Span::from_mins(5) }
+    }
+}
+
+/// `[clock]`: whose time it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clock {
+    /// The machine's clock, or one that is advanced by hand.
+    pub mode: ClockMode,
+    /// Where a manual clock begins; without it, at the time of the first start.
+    pub start: Option<Timestamp>,
+    /// How long an advance waits, in real time, for everything to be done.
+    pub settle_timeout: Span,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { mode: ClockMode::System, start: None, settle_timeout: Span::from_secs(60) }
+    }
+}
+
+/// The clocks that exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockMode {
+    /// Follows the machine's clock.
+    #[default]
+    System,
+    /// Stands until an operator advances it.
+    Manual,
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// A level, or directives as `RUST_LOG` takes them.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// The two ways to write a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One readable line an event.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// `[conversation]`: what holds for every conversation of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Conversation {
+    /// A customer's message within this span of the resolution reopens the conversation.
+    pub reopen_window: Span,
+    /// Whether a new conversation is acknowledged at once.
+    pub acknowledge: bool,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self { reopen_window: Span::from_hours(7 * 24), acknowledge: true }
+    }
+}

@@ -1,0 +1,182 @@
+//! The door: webhooks, the API and its document, health.
+//!
+//! [`router`] is all of it, over one [`Edge`]. A path that the document does not name answers 404, because router and
+//! document are made from the same declarations. The engine is reached through its two handles only: commands by
+//! [`Engine`], lists by its views. Handlers are thin: an extractor refuses, a workflow decides, a view shows.
+
+mod api;
+mod auth;
+mod change;
+mod extract;
+mod health;
+mod limits;
+mod problem;
+mod surround;
+#[cfg(test)]
+mod tests;
+mod webhooks;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    http::{Method, Uri},
+    middleware,
+};
+use throughline_actors::engine::Engine;
+use throughline_workflows::ids::TenantId;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use self::{
+    auth::Remembered,
+    limits::Admission,
+    problem::{Kind, Problem, ProblemBody},
+};
+
+pub use self::{
+    auth::{FirstAdminError, ensure_first_admin},
+    webhooks::{Door, Doors},
+};
+
+/// What the door must know of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// The largest body that a request may carry, in bytes.
+    pub body_max: usize,
+    /// How long a request waits for room before it is answered 503.
+    pub webhook_patience: Duration,
+    /// Whether `server.public_url` leads to this machine only.
+    pub public_url_is_loopback: bool,
+}
+
+/// What every handler shares.
+pub struct Edge {
+    /// The running engine.
+    pub engine: Engine,
+    /// The doors of all tenants.
+    pub doors: Doors,
+    /// The tenants there are.
+    pub tenants: BTreeSet<TenantId>,
+    /// What was configured.
+    pub settings: HttpSettings,
+    admission: Admission,
+    remembered: Remembered,
+    /// Webhooks refused for their signature since the start.
+    refused_webhooks: AtomicU64,
+}
+
+impl Edge {
+    /// An edge over a running engine.
+    pub fn new(
+        engine: Engine,
+        doors: Doors,
+        tenants: impl IntoIterator<Item = TenantId>,
+        settings: HttpSettings,
+    ) -> Self {
+        Self {
+            engine,
+            doors,
+            tenants: tenants.into_iter().collect(),
+            admission: Admission::new(settings.body_max, settings.webhook_patience),
+            settings,
+            remembered: Remembered::default(),
+            refused_webhooks: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Everything that is served. Serve it with `ConnectInfo<SocketAddr>`: unsigned webhooks are taken by peer.
+pub fn router(edge: Arc<Edge>) -> Router {
+    let (declared, document) = declared().split_for_parts();
+    Router::new()
+        .merge(declared)
+        .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", document))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(edge.clone(), surround::surround))
+        .with_state(edge)
+}
+
+/// Every path with its description.
+fn declared() -> OpenApiRouter<Arc<Edge>> {
+    let mut document = Document::openapi();
+    let intro = document.info.description.take().unwrap_or_default();
+    let problems = problem::documentation();
+    document.info.description = Some(format!("{intro}\n\n## Problems\n\n{problems}"));
+    let mut router = OpenApiRouter::with_openapi(document)
+        .merge(health::routes())
+        .merge(webhooks::routes())
+        .merge(api::routes());
+    name_operations(router.get_openapi_mut());
+    router
+}
+
+/// Gives every operation a name that no other has, for whoever makes a client from the document: `post` and
+/// `/api/v1/customers/{id}/identities` make `post_customers_id_identities`.
+fn name_operations(document: &mut openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let words: Vec<&str> = path
+            .split('/')
+            .map(|word| word.trim_matches(['{', '}']))
+            .filter(|word| !["", "api", "v1"].contains(word))
+            .collect();
+        let words = words.join("_").replace('-', "_");
+        let operations = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}_{words}"));
+            }
+        }
+    }
+}
+
+/// What the document says beside the paths.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Throughline",
+        description = "A self-hosted customer-care engine.\n\nTimes are RFC 3339 in UTC, ids are UUIDs. Every POST that \
+            changes something honours `Idempotency-Key`: the same key with the same body gives the same answer and one \
+            effect. A change answers `seq`; pass it as `min_seq` to a list that must show the change. A field that is \
+            unknown is absent."
+    ),
+    components(schemas(ProblemBody)),
+    security(("bearer" = [])),
+    modifiers(&Bearer)
+)]
+struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    Problem::with(Kind::NotFound, format!("There is no {}; /api/docs lists the paths.", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::with(Kind::MethodNotAllowed, format!("{} has no {method}.", uri.path()))
+}

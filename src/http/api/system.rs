@@ -1,0 +1,367 @@
+//! Inside the running system: entities, timers, activities, figures, the clock.
+//!
+//! An operator sees every tenant; others, whose role may read the system, their own.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use throughline_actors::{
+    clock::ClockMode,
+    introspect::{ActivityRow, ActorRow, ActorState, HistoryEntry, TimerRow},
+    settle::AdvanceError,
+};
+use throughline_workflows::{
+    ids::{OperationId, TenantId},
+    operation::{self, Operation},
+    role::Action,
+    time::{Span, Timestamp},
+};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    super::{
+        Edge,
+        auth::Caller,
+        change::Change,
+        extract::{Asked, At, Listed, Paging, PagingParams, word},
+        problem::{Kind, Problem},
+    },
+    shown,
+};
+
+/// The most timers or activities that are looked through for one page.
+const LOOKED_THROUGH_MAX: usize = 100_000;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
+    OpenApiRouter::new()
+        .routes(routes!(actors))
+        .routes(routes!(actor))
+        .routes(routes!(history))
+        .routes(routes!(timers))
+        .routes(routes!(activities))
+        .routes(routes!(status))
+        .routes(routes!(advance))
+}
+
+/// Which entities are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WantedActors {
+    /// Of this kind, for example `conversation`.
+    kind: Option<String>,
+    /// `hot` for those in memory, `passive` for the others.
+    residency: Option<String>,
+    /// Of this tenant; operators see all where it is absent.
+    tenant: Option<String>,
+}
+
+/// Whose entity.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Whose {
+    /// The tenant; the caller's where it is absent.
+    tenant: Option<String>,
+}
+
+/// Which state.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WantedState {
+    /// At this version instead of now.
+    version: Option<u64>,
+    /// The tenant; the caller's where it is absent.
+    tenant: Option<String>,
+}
+
+/// Which timers are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WantedTimers {
+    /// Only those that fire up to this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    before: Option<Timestamp>,
+    /// Of this tenant; operators see all where it is absent.
+    tenant: Option<String>,
+}
+
+/// Which activities are wanted.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WantedActivities {
+    /// Of this tenant; operators see all where it is absent.
+    tenant: Option<String>,
+}
+
+/// Entities, those in memory and busiest first.
+#[utoipa::path(
+    get, path = "/api/v1/system/actors", tag = "system", params(WantedActors, PagingParams),
+    responses((status = 200, body = Listed<shown::Actor>), Problem)
+)]
+async fn actors(
+    State(edge): State<Arc<Edge>>,
+    caller: Caller,
+    Asked(wanted): Asked<WantedActors>,
+    paging: Paging,
+) -> Result<Json<Listed<ActorRow>>, Problem> {
+    caller.must(Action::ReadSystem)?;
+    let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
+    let residency = wanted.residency.as_deref();
+    if residency.is_some_and(|residency| !["hot", "passive"].contains(&residency)) {
+        return Err(Problem::invalid("residency", "residency is hot or passive."));
+    }
+    let (rows, total) = edge
+        .engine
+        .actors(tenant.as_ref(), wanted.kind.as_deref(), residency, paging.skip(), paging.take())
+        .await?;
+    Ok(Json(paging.listed(rows, total)))
+}
+
+/// One entity: its state now or at a version, its timers, what it waits for.
+#[utoipa::path(
+    get, path = "/api/v1/system/actors/{kind}/{id}", tag = "system",
+    params(("kind" = String, Path), ("id" = Uuid, Path), WantedState),
+    responses((status = 200, body = shown::ActorState), Problem)
+)]
+async fn actor(
+    State(edge): State<Arc<Edge>>,
+    caller: Caller,
+    At((kind, id)): At<(String, Uuid)>,
+    Asked(wanted): Asked<WantedState>,
+) -> Result<Json<ActorState>, Problem> {
+    caller.must(Action::ReadSystem)?;
+    let tenant = caller.tenant_named(&edge, wanted.tenant.as_deref())?;
+    let kind = edge.engine.kind(&kind)?;
+    let found = edge.engine.actor(&tenant, kind, id, wanted.version).await?;
+    found.map(Json).ok_or_else(|| Problem::unknown(kind))
+}
+
+/// An entity's history, oldest first, each event with what caused it.
+#[utoipa::path(
+    get, path = "/api/v1/system/actors/{kind}/{id}/history", tag = "system",
+    params(("kind" = String, Path), ("id" = Uuid, Path), Whose, PagingParams),
+    responses((status = 200, body = Listed<shown::HistoryEntry>), Problem)
+)]
+async fn history(
+    State(edge): State<Arc<Edge>>,
+    caller: Caller,
+    At((kind, id)): At<(String, Uuid)>,
+    Asked(Whose { tenant }): Asked<Whose>,
+    paging: Paging,
+) -> Result<Json<Listed<HistoryEntry>>, Problem> {
+    caller.must(Action::ReadSystem)?;
+    let tenant = caller.tenant_named(&edge, tenant.as_deref())?;
+    let kind = edge.engine.kind(&kind)?;
+    let history = edge.engine.history(&tenant, kind, id).await?;
+    if history.is_empty() {
+        return Err(Problem::unknown(kind));
+    }
+    Ok(Json(paging.cut(history)))
+}
+
+/// Armed timers in the order in which they fire.
+#[utoipa::path(
+    get, path = "/api/v1/system/timers", tag = "system", params(WantedTimers, PagingParams),
+    responses((status = 200, body = Listed<shown::Timer>), Problem)
+)]
+async fn timers(
+    State(edge): State<Arc<Edge>>,
+    caller: Caller,
+    Asked(wanted): Asked<WantedTimers>,
+    paging: Paging,
+) -> Result<Json<Listed<TimerRow>>, Problem> {
+    caller.must(Action::ReadSystem)?;
+    let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
+    let engine = edge.engine.clone();
+    let rows = read(move || engine.timers(wanted.before, LOOKED_THROUGH_MAX)).await?;
+    let rows = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
+    Ok(Json(paging.cut(rows)))
+}
+
+/// Pending activities in the order in which they are tried.
+#[utoipa::path(
+    get, path = "/api/v1/system/activities", tag = "system", params(WantedActivities, PagingParams),
+    responses((status = 200, body = Listed<shown::Activity>), Problem)
+)]
+async fn activities(
+    State(edge): State<Arc<Edge>>,
+    caller: Caller,
+    Asked(wanted): Asked<WantedActivities>,
+    paging: Paging,
+) -> Result<Json<Listed<ActivityRow>>, Problem> {
+    caller.must(Action::ReadSystem)?;
+    let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
+    let engine = edge.engine.clone();
+    let rows = read(move || engine.activities(LOOKED_THROUGH_MAX)).await?;
+    let rows = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
+    Ok(Json(paging.cut(rows)))
+}
+
+/// The engine's figures.
+#[derive(Serialize, ToSchema)]
+struct Figures {
+    /// Engine time.
+    #[schema(value_type = String, format = DateTime)]
+    now: Timestamp,
+    /// `system` or `manual`.
+    clock_mode: &'static str,
+    /// How far the machine's clock is behind engine time, in milliseconds.
+    wall_behind_ms: u64,
+    /// The `seq` of the last durable event.
+    seq: u64,
+    /// How far the lists are.
+    projected_seq: u64,
+    /// Entities in memory.
+    resident_actors: usize,
+    /// Restarts of entity actors since the start.
+    restarts: u64,
+    /// How late the latest timer is, in milliseconds.
+    timer_lag_ms: u64,
+    /// Messages read from the inbox and not placed yet.
+    intake_waiting: usize,
+    /// Timers being fired.
+    timers_in_flight: usize,
+    /// Activities being performed.
+    activities_in_flight: usize,
+    /// Webhooks refused for their signature since the start.
+    webhooks_refused: u64,
+    /// What commits cost since the start.
+    commits: Commits,
+}
+
+/// What commits cost.
+#[derive(Serialize, ToSchema)]
+struct Commits {
+    /// Groups made durable, each by one sync.
+    groups: u64,
+    /// Appends in them.
+    appends: u64,
+    /// Half of the groups took at most this, in microseconds.
+    p50_micros: u64,
+    /// 99 of 100 groups took at most this, in microseconds.
+    p99_micros: u64,
+    /// The longest, in microseconds.
+    max_micros: u64,
+    /// Appends that wait.
+    queue_entries: u64,
+    /// How long the oldest of them has waited, in milliseconds.
+    oldest_waiting_ms: u64,
+    /// Messages accepted that no conversation has taken yet.
+    inbox_pending: u64,
+}
+
+/// Totals, commit cost, timer lag, what is under way.
+#[utoipa::path(
+    get, path = "/api/v1/system/status", tag = "system", responses((status = 200, body = Figures), Problem)
+)]
+async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Figures>, Problem> {
+    caller.must(Action::ReadSystem)?;
+    let status = edge.engine.status();
+    let commits = status.commits;
+    Ok(Json(Figures {
+        now: status.now,
+        clock_mode: status.clock_mode.as_str(),
+        wall_behind_ms: status.wall_behind.as_millis(),
+        seq: status.seq,
+        projected_seq: status.projected,
+        resident_actors: status.resident,
+        restarts: status.restarts,
+        timer_lag_ms: status.timer_lag.as_millis(),
+        intake_waiting: status.intake_waiting,
+        timers_in_flight: status.timers_in_flight,
+        activities_in_flight: status.activities_in_flight,
+        webhooks_refused: edge.refused_webhooks.load(Ordering::Relaxed),
+        commits: Commits {
+            groups: commits.groups,
+            appends: commits.appends,
+            p50_micros: commits.p50_micros,
+            p99_micros: commits.p99_micros,
+            max_micros: commits.max_micros,
+            queue_entries: commits.queue_entries,
+            oldest_waiting_ms: commits.oldest_waiting_ms,
+            inbox_pending: commits.inbox_pending,
+        },
+    }))
+}
+
+/// How far to move the clock.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct By {
+    /// A duration such as `12h` or `90s`.
+    by: String,
+}
+
+/// Where the clock stands.
+#[derive(Serialize, Deserialize, ToSchema)]
+struct Advanced {
+    /// Engine time.
+    #[schema(value_type = String, format = DateTime)]
+    now: Timestamp,
+}
+
+/// Moves a manual clock, stopping at every due moment on the way; answers when all has come to rest.
+#[utoipa::path(
+    post, path = "/api/v1/system/clock/advance", tag = "system", request_body = By,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = Advanced), Problem)
+)]
+async fn advance(State(edge): State<Arc<Edge>>, change: Change<By>) -> Result<Json<Advanced>, Problem> {
+    change.caller.must_operate()?;
+    let by: Span = word("by", &change.body.by)?;
+    let engine = edge.engine.clone();
+    if engine.clock().mode() != ClockMode::Manual {
+        return Err(Problem::with(Kind::Conflict, format!("{}.", AdvanceError::NotManual)));
+    }
+    // The act is recorded first, with where it leads: repeated under its key after an interruption, it goes on to the
+    // same moment and no further.
+    let to = Advanced { now: engine.now() + by };
+    let command = operation::Command::Record {
+        operation_id: OperationId(engine.mint()),
+        action: "clock.advance".to_owned(),
+        target: by.to_string(),
+        reason: String::new(),
+    };
+    let meta = change.meta(&to)?;
+    let receipt = engine.send::<Operation>(&change.caller.tenant, Uuid::nil(), command, meta).await?;
+    let kept: Option<Advanced> = receipt.repeated.and_then(|kept| serde_json::from_str(&kept).ok());
+    let left = kept.as_ref().map_or(by, |kept| kept.now.since(engine.now()));
+    // On a task of its own: a caller who stops waiting does not leave the clock half-way.
+    let advanced = tokio::spawn(async move { engine.advance(left).await }).await;
+    let now = advanced.map_err(Problem::unreadable)?.map_err(|error| match error {
+        AdvanceError::NotManual => Problem::with(Kind::Conflict, format!("{error}.")),
+        AdvanceError::Unsettled { .. } => Problem::with(Kind::Unsettled, format!("{error}.")),
+        AdvanceError::Store(detail) => Problem::unreadable(detail),
+    })?;
+    Ok(Json(kept.unwrap_or(Advanced { now })))
+}
+
+/// The tenant that is named, or none for all where an operator names none.
+pub(super) fn tenant_or_all(
+    edge: &Edge,
+    caller: &Caller,
+    named: Option<&str>,
+) -> Result<Option<TenantId>, Problem> {
+    match named {
+        None if caller.operator => Ok(None),
+        named => caller.tenant_named(edge, named).map(Some),
+    }
+}
+
+fn is_of(tenant: Option<&TenantId>, name: &str) -> bool {
+    tenant.is_none_or(|tenant| tenant.as_str() == name)
+}
+
+/// Reads the store where that holds up nobody.
+pub(super) async fn read<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(Problem::unreadable)?.map_err(Problem::unreadable)
+}

@@ -1,0 +1,207 @@
+//! The door over an engine in memory.
+
+mod doors;
+mod people;
+mod records;
+mod server;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::ConnectInfo,
+    http::{HeaderMap, Request, StatusCode},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use throughline_actors::{
+    clock::Clock,
+    engine::{Engine, EngineBuilder},
+    performer::NoPerformer,
+};
+use throughline_storage::{
+    blobs::Blobs,
+    journal::{Journal, JournalOptions},
+    store::memory::{Faults, MemoryStore},
+};
+use throughline_workflows::{
+    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer, ids::TenantId,
+    operation::Operation, policy::Policy, team::Team, time::Timestamp, views,
+};
+use tower::ServiceExt;
+
+use super::{Door, Doors, Edge, HttpSettings, ensure_first_admin, router};
+use crate::channels::{
+    Adapter,
+    email::{RawEmail, RawEmailSettings},
+    generic::{Generic, GenericSettings},
+    reply_token::ReplyKeys,
+    twilio_sms::{TwilioSms, TwilioSmsSettings},
+};
+
+/// A running engine behind its door.
+struct World {
+    router: Router,
+    edge: Arc<Edge>,
+    engine: Engine,
+    /// The first admin's token.
+    admin: String,
+    faults: Faults,
+    _folder: TempDir,
+}
+
+/// What was answered.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_auth_tokens(Vec::new()).await
+    }
+
+    /// Tenants `default` and `acme`, with doors for sms, mail and the generic channel `web`.
+    async fn with_auth_tokens(auth_tokens: Vec<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new();
+        let faults = store.faults();
+        let journal = Journal::open(Arc::new(store), JournalOptions::default()).unwrap();
+        let start: Timestamp = "2026-11-21T09:00:00Z".parse().unwrap();
+        let tenants: Vec<TenantId> = vec!["default".parse().unwrap(), "acme".parse().unwrap()];
+        let blobs = Arc::new(Blobs::open(folder.path().join("blobs")).unwrap());
+        let engine = EngineBuilder::new(journal, blobs, Clock::manual(start))
+            .policies(tenants.iter().map(|tenant| (tenant.clone(), Policy::default())))
+            .workflow::<Conversation>(NoPerformer)
+            .workflow::<Customer>(NoPerformer)
+            .workflow::<Agent>(NoPerformer)
+            .workflow::<Team>(NoPerformer)
+            .workflow::<Credential>(NoPerformer)
+            .workflow::<Operation>(NoPerformer)
+            .view::<views::inbox::Inbox>()
+            .view::<views::customers::Customers>()
+            .view::<views::agents::Agents>()
+            .view::<views::teams::Teams>()
+            .view::<views::credentials::Credentials>()
+            .start()
+            .await
+            .unwrap();
+        let admin = ensure_first_admin(&engine, None).await.unwrap().unwrap();
+        let mut doors = Doors::new();
+        for tenant in &tenants {
+            let replies = ReplyKeys::new(tenant.clone(), vec![b"key".to_vec()]);
+            let generic =
+                GenericSettings { name: "web".to_owned(), secrets: Vec::new(), replies: replies.clone() };
+            let mail = RawEmailSettings {
+                own_addresses: vec!["support@example.com".to_owned()],
+                replies,
+                secrets: Vec::new(),
+            };
+            let sms = TwilioSmsSettings { auth_tokens: auth_tokens.clone() };
+            let mut open = |path: &str, adapter: Arc<dyn Adapter>| {
+                let url = format!("http://127.0.0.1:8080/api/webhooks/{path}");
+                doors.open(tenant.clone(), path, Door { adapter, channel: path.to_owned(), url });
+            };
+            open("generic/web", Arc::new(Generic::new(generic)));
+            open("raw/email", Arc::new(RawEmail::new(mail)));
+            open("twilio/sms", Arc::new(TwilioSms::new(sms)));
+        }
+        let settings = HttpSettings {
+            body_max: 100_000,
+            webhook_patience: Duration::from_millis(300),
+            public_url_is_loopback: true,
+        };
+        let edge = Arc::new(Edge::new(engine.clone(), doors, tenants, settings));
+        Self { router: router(edge.clone()), edge, engine, admin, faults, _folder: folder }
+    }
+
+    async fn call(&self, mut request: Request<Body>) -> Answer {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 40_000));
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Asks as `token`, with further headers.
+    async fn ask(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.call(request.body(body).unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask(&self.admin, "GET", path, None, &[]).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask(&self.admin, "POST", path, Some(body), &[]).await
+    }
+
+    /// A token of this role.
+    async fn token(&self, role: &str, more: Value) -> String {
+        let mut body = json!({ "role": role });
+        for (name, value) in more.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let answer = self.post("/api/v1/tokens", body).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        answer.body["secret"].as_str().unwrap().to_owned()
+    }
+
+    /// A customer's message by the generic channel.
+    async fn write(&self, id: &str, email: &str, text: &str) {
+        let body = json!({ "id": id, "from": { "email": email, "name": "Ada" }, "text": text });
+        let answer = self.ask("", "POST", "/api/webhooks/generic/web", Some(body), &[]).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        self.engine.settle().await.unwrap();
+    }
+
+    /// A conversation that a customer began, by its id.
+    async fn conversation(&self) -> String {
+        self.write("m-1", "ada@example.com", "My parcel has not come").await;
+        let list = self.get("/api/v1/conversations").await;
+        assert_eq!(list.body["total"], 1, "{}", list.body);
+        list.body["items"][0]["id"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Answer {
+    /// That this is a problem of the kind.
+    #[track_caller]
+    fn is_problem(&self, status: u16, kind: &str) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.body["type"], format!("/problems/{kind}"), "{}", self.body);
+        assert_eq!(self.body["status"], status);
+        self
+    }
+
+    fn detail(&self) -> &str {
+        self.body["detail"].as_str().unwrap_or_default()
+    }
+}

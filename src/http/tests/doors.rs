@@ -1,0 +1,175 @@
+//! Webhooks: what is taken, what is refused, what is kept for later.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hmac::{Hmac, Mac};
+use sha1::Sha1;
+
+use super::*;
+
+fn message() -> Value {
+    json!({ "id": "m-1", "from": { "email": "ada@example.com", "name": "Ada" }, "text": "Hello" })
+}
+
+#[tokio::test]
+async fn a_message_is_taken_once_and_a_duplicate_gets_the_same_answer() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(message()), &[]).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.body, json!({ "status": "accepted" }));
+    }
+    world.engine.settle().await.unwrap();
+    let list = world.get("/api/v1/conversations").await.body;
+    assert_eq!(list["total"], 1, "{list}");
+    let path = format!("/api/v1/conversations/{}", list["items"][0]["id"].as_str().unwrap());
+    let shown = world.get(&path).await.body;
+    let inbound = shown["messages"].as_array().unwrap().iter().filter(|one| one["direction"] == "inbound");
+    assert_eq!(inbound.count(), 1, "{shown}");
+}
+
+#[tokio::test]
+async fn sms_is_answered_in_its_own_form() {
+    let world = World::new().await;
+    let body = "MessageSid=SM1&From=%2B15550123456&To=%2B15550100200&Body=Where+is+it";
+    let request = Request::post("/api/webhooks/twilio/sms")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(body))
+        .unwrap();
+    let answer = world.call(request).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.headers["content-type"], "text/xml");
+    assert_eq!(answer.body, "<Response/>");
+}
+
+#[tokio::test]
+async fn a_mail_is_taken_and_what_is_none_is_refused_by_name() {
+    let world = World::new().await;
+    let post = |body: &'static str| Request::post("/api/webhooks/raw/email").body(Body::from(body)).unwrap();
+    let mail =
+        "From: Ada <ada@example.com>\r\nTo: support@example.com\r\nSubject: Parcel\r\n\r\nWhere is it?\r\n";
+    assert_eq!(world.call(post(mail)).await.status, 200);
+    let answer = world.call(post("Subject: nobody\r\n\r\nhello\r\n")).await;
+    answer.is_problem(400, "malformed");
+    assert_eq!(answer.body["field"], "From");
+}
+
+#[tokio::test]
+async fn unsigned_webhooks_come_from_this_machine_only() {
+    let world = World::new().await;
+    for (name, value) in
+        [("x-forwarded-for", "1.2.3.4"), ("forwarded", "for=1.2.3.4"), ("x-real-ip", "1.2.3.4")]
+    {
+        let headers = [(name, value)];
+        let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(message()), &headers).await;
+        answer.is_problem(403, "signature-refused");
+    }
+    let mut request =
+        Request::post("/api/webhooks/generic/web").body(Body::from(message().to_string())).unwrap();
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 9))));
+    let response = world.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 403);
+    let status = world.get("/api/v1/system/status").await.body;
+    assert_eq!(status["webhooks_refused"], 4, "{status}");
+    assert_eq!(world.get("/api/v1/conversations").await.body["total"], 0);
+}
+
+#[tokio::test]
+async fn unknown_tenants_and_channels_are_not_there() {
+    let world = World::new().await;
+    for path in [
+        "/t/nobody/api/webhooks/generic/web",
+        "/api/webhooks/generic/parcels",
+        "/t/UP/api/webhooks/raw/email",
+    ] {
+        let answer = world.ask("", "POST", path, Some(message()), &[]).await;
+        answer.is_problem(404, "not-found");
+    }
+    let answer = world.ask("", "POST", "/t/acme/api/webhooks/generic/web", Some(message()), &[]).await;
+    assert_eq!(answer.status, 200);
+    world.engine.settle().await.unwrap();
+    assert_eq!(world.get("/api/v1/conversations").await.body["total"], 0, "it is the other tenant's");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named() {
+    let world = World::new().await;
+    let body = json!({ "id": "1", "from": {}, "text": "hello" });
+    let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(body), &[]).await;
+    answer.is_problem(400, "malformed");
+    assert_eq!(answer.body["field"], "from");
+    let request = Request::post("/api/webhooks/generic/web").body(Body::from("{\"id\":")).unwrap();
+    world.call(request).await.is_problem(400, "malformed");
+    let body = json!({ "id": "1", "from": { "email": "a@example.com" }, "text": "x".repeat(100_001) });
+    let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(body), &[]).await;
+    answer.is_problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn a_file_is_downloaded_and_never_shown() {
+    let world = World::new().await;
+    let mut body = message();
+    body["attachments"] = json!([
+        { "name": "scan.html", "media_type": "text/html", "content_base64": STANDARD.encode("<b>hello</b>") }
+    ]);
+    let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(body), &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    world.engine.settle().await.unwrap();
+    let id = world.get("/api/v1/conversations").await.body["items"][0]["id"].as_str().unwrap().to_owned();
+    let shown = world.get(&format!("/api/v1/conversations/{id}/messages")).await.body;
+    let attachment = &shown["items"][0]["attachments"][0];
+    let file = world.get(attachment["url"].as_str().unwrap()).await;
+    assert_eq!((file.status.as_u16(), file.body.as_str()), (200, Some("<b>hello</b>")));
+    assert_eq!(file.headers["x-content-type-options"], "nosniff");
+    assert_eq!(file.headers["content-disposition"], "attachment; filename*=UTF-8''scan.html");
+    let missing = format!("{}9", attachment["url"].as_str().unwrap());
+    world.get(&missing).await.is_problem(404, "not-found");
+}
+
+/// A request as Twilio signs it: over the URL and the sorted parameters.
+fn signed(body: &str) -> Request<Body> {
+    let mut pairs: Vec<(String, String)> =
+        url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+    pairs.sort();
+    let mut text = "http://127.0.0.1:8080/api/webhooks/twilio/sms".to_owned();
+    for (name, value) in pairs {
+        text.push_str(&name);
+        text.push_str(&value);
+    }
+    let mut mac = Hmac::<Sha1>::new_from_slice(b"auth").unwrap();
+    mac.update(text.as_bytes());
+    Request::post("/api/webhooks/twilio/sms")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("x-twilio-signature", STANDARD.encode(mac.finalize().into_bytes()))
+        .body(Body::from(body.to_owned()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_signed_webhook_that_cannot_be_read_is_kept_and_can_be_mended() {
+    let world = World::with_auth_tokens(vec!["auth".to_owned()]).await;
+    let answer = world.call(signed("MessageSid=SM1&Body=hello")).await;
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    let letters = world.get("/api/v1/system/dead-letters").await.body;
+    let letter = &letters["items"][0];
+    assert_eq!((&letters["total"], &letter["kind"]), (&json!(1), &json!("webhook")), "{letters}");
+    let path = format!("/api/v1/system/dead-letters/{}", letter["id"].as_str().unwrap());
+    assert_eq!(world.get(&path).await.body["payload"]["body"], "MessageSid=SM1&Body=hello");
+
+    let still = world.post(&format!("{path}/retry"), json!({ "reason": "again" })).await;
+    still.is_problem(422, "invalid");
+    let mended =
+        json!({ "reason": "number added", "payload": "MessageSid=SM1&From=%2B15550123456&Body=hello" });
+    let answer = world.post(&format!("{path}/retry"), mended).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    world.engine.settle().await.unwrap();
+    assert_eq!(world.get("/api/v1/conversations").await.body["total"], 1);
+    world.get(&path).await.is_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_wrong_signature_leaves_nothing() {
+    let world = World::with_auth_tokens(vec!["other".to_owned()]).await;
+    let answer = world.call(signed("MessageSid=SM1&From=%2B15550123456&Body=hello")).await;
+    answer.is_problem(403, "signature-refused");
+    assert_eq!(world.get("/api/v1/system/dead-letters").await.body["total"], 0);
+}

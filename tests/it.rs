@@ -1,0 +1,18 @@
+//! The integration tests of the whole server, as one binary: linking it once is most of the price.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test may say so by a panic")]
+
+#[path = "it/crash.rs"]
+mod crash;
+#[path = "it/load.rs"]
+mod load;
+#[path = "it/provider.rs"]
+mod provider;
+#[path = "it/refusals.rs"]
+mod refusals;
+#[path = "it/server.rs"]
+mod server;
+#[path = "it/stories.rs"]
+mod stories;
+#[path = "it/tidy.rs"]
+mod tidy;
