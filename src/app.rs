@@ -1,8 +1,8 @@
 //! Puts the server together, runs it, and takes it down again.
 //!
 //! Up: address, folder, store, clock, engine, first token, door. Down (on SIGTERM or SIGINT): the door first, then
-//! the engine, which finishes what it has begun, then the store. A store that fails ends the process at once with
-//! status 70: nothing can be promised any more, and whoever supervises the process starts it anew.
+//! the engine, which finishes what it has begun, then the store. A store that fails, or an engine that breaks, ends the
+//! process at once with status 70: nothing can be promised any more, and whoever supervises the process starts it anew.
 
 mod doors;
 
@@ -47,7 +47,7 @@ use crate::{
 };
 
 /// The exit status of a store that has failed (`EX_SOFTWARE` of sysexits.h).
-const STORE_FAILED: u8 = 70;
+const STORE_FAILED: i32 = 70;
 
 /// A commit that waits longer than this will not come back.
 const COMMIT_AGE_MAX_MS: u64 = 60_000;
@@ -101,17 +101,15 @@ async fn run(config: Config, admin_token: Option<Secret>) -> anyhow::Result<Exit
             let _ = served.send(result); // The server may have stopped waiting.
         }
     });
-    let mut progress = journal.progress();
+    let mut broken = engine.broken();
     tokio::select! {
         () = signals.stop() => tracing::info!("told to stop: finishing what has begun"),
-        failed = progress.wait_for(|progress| progress.failed.is_some()) => {
-            let reason = failed.ok().and_then(|progress| progress.failed.clone()).unwrap_or_default();
-            tracing::error!(%reason, "the store has failed; nothing can be promised any more, so the server ends");
-            return Ok(ExitCode::from(STORE_FAILED));
+        reason = broken.wait_for(Option::is_some) => {
+            let reason = reason.ok().and_then(|reason| reason.clone()).unwrap_or_default();
+            end_at_once(&format!("nothing can be promised any more, so the server ends: {reason}"));
         }
         () = stalled(&journal) => {
-            tracing::error!("a commit has waited for a minute: the disk does not answer, so the server ends");
-            return Ok(ExitCode::from(STORE_FAILED));
+            end_at_once("a commit has waited for a minute: the disk does not answer, so the server ends");
         }
         ended = &mut serving => bail!("the door closed by itself: {ended:?}"),
     }
@@ -237,6 +235,12 @@ fn fault() -> Option<throughline_actors::host::TurnFault> {
     Some(Arc::new(move |_entity, command| {
         command.contains(&text) && while_exists.as_ref().is_none_or(|path| path.exists())
     }))
+}
+
+/// Ends the process without waiting for anything, least of all for a disk that has failed.
+fn end_at_once(reason: &str) -> ! {
+    tracing::error!("{reason}");
+    std::process::exit(STORE_FAILED)
 }
 
 /// Returns when the oldest waiting commit has waited for so long that the disk must be taken for dead.

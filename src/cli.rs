@@ -14,6 +14,7 @@ mod serve;
 mod show;
 mod timers;
 mod token;
+mod values;
 
 #[cfg(test)]
 mod tests;

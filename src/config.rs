@@ -34,7 +34,8 @@ pub use self::{
     problem::{ConfigErrors, Place, Problem},
     secret::{Secret, ensure_reply_token_key},
     sections::{
-        Actors, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage, StorageEngine,
+        Actors, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage,
+        StorageEngine, reachable,
     },
     web_url::{WebUrl, WebUrlError},
 };

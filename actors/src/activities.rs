@@ -6,9 +6,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
 };
 
+use futures::FutureExt;
 use throughline_storage::{
     append::{ActivityKey, Append, DeadLetter, LaneHold, LaneKey, PendingActivity, PendingKey},
     envelope::Record,
@@ -23,9 +25,9 @@ use tracing::Instrument;
 use crate::{
     backoff,
     dead_letters::{ActivityLetter, reason},
-    engine::Shared,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected},
     performer::{AnyPerformer, Attempt, Outcome, activity_id},
+    shared::Shared,
 };
 
 /// How far one look reads past activities whose lane is busy.
@@ -124,7 +126,11 @@ async fn start_ready(
             under_way.keys.insert(activity.key.clone());
             let shared = shared.clone();
             tries.spawn(async move {
-                attempt(&shared, &activity).await;
+                // The activity must come back whatever happens, or it would count as under way for ever.
+                if AssertUnwindSafe(attempt(&shared, &activity)).catch_unwind().await.is_err() {
+                    tracing::error!("a try of an activity panicked and is repeated");
+                    tokio::time::sleep(backoff::hand_over(1)).await;
+                }
                 activity
             });
         }

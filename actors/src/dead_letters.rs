@@ -18,8 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     engine::{Engine, SendError},
+    idempotency,
     intake::InboxItem,
-    order::{Along, CommandMeta, Order, Receipt, Refusal, Rejected},
+    order::{Along, CommandMeta, EntityRef, Order, Receipt, Refusal, Rejected},
 };
 
 /// An activity that was given up, with its place in its record.
@@ -206,7 +207,7 @@ impl Engine {
             .commit(append)
             .await
             .map(|_| id)
-            .map_err(|error| SendError::from_refusal(crate::turn::refusal_of(error)))
+            .map_err(|error| SendError::from_refusal(crate::order::refusal_of(error)))
     }
 
     /// Puts a given-up piece of work back where it was; `payload` replaces an activity's, as JSON.
@@ -221,6 +222,9 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, LetterError> {
+        if let Some(kept) = self.kept_operation(tenant, &meta).await? {
+            return Ok(kept);
+        }
         let letter = self.letter(tenant, id)?;
         let along = self.work_of(&letter, payload)?;
         self.operate(&letter, "dead_letter.retry", reason, meta, along).await
@@ -237,8 +241,32 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, LetterError> {
+        if let Some(kept) = self.kept_operation(tenant, &meta).await? {
+            return Ok(kept);
+        }
         let letter = self.letter(tenant, id)?;
         self.operate(&letter, "dead_letter.discard", reason, meta, Along::default()).await
+    }
+
+    /// The answer that the same request was given before, when its letter was still there.
+    async fn kept_operation(
+        &self,
+        tenant: Option<&TenantId>,
+        meta: &CommandMeta,
+    ) -> Result<Option<Receipt>, LetterError> {
+        let Some(idempotency) = &meta.idempotency else { return Ok(None) };
+        let tenants: Vec<&TenantId> = match tenant {
+            Some(tenant) => vec![tenant],
+            None => self.shared.host.policies.keys().collect(),
+        };
+        for tenant in tenants {
+            let key = idempotency::claim(tenant, &idempotency.key, self.now().as_millis());
+            let kept = idempotency::kept_answer(&self.shared.host.journal, &key, idempotency).await;
+            if let Some(kept) = kept.map_err(|refusal| LetterError::Send(SendError::from_refusal(refusal)))? {
+                return Ok(Some(kept));
+            }
+        }
+        Ok(None)
     }
 
     fn letter(&self, tenant: Option<&TenantId>, id: Uuid) -> Result<DeadLetter, LetterError> {
@@ -309,7 +337,7 @@ impl Engine {
             target: format!("dead_letter/{}", letter.id),
             reason,
         };
-        let entity = crate::engine::entity_ref::<Operation>(&tenant, Uuid::nil());
+        let entity = EntityRef::of::<Operation>(&tenant, Uuid::nil());
         let order = Order {
             command: std::sync::Arc::new(command),
             meta,

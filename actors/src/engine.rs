@@ -4,45 +4,30 @@
 //! tree, the intake, the timers, the activities and the projector, in that order. [`Engine::drain`] takes them
 //! down again without losing anything.
 
-use std::{
-    any::Any,
-    collections::{BTreeMap, HashMap},
-    marker::PhantomData,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+mod builder;
+
+pub use builder::{EngineBuilder, StartError};
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_storage::{
     append::{
-        Append, AppendClass, ClaimChange, ClaimKey, ClaimLifetime, ClaimRequest, CommitError, DeadLetter,
-        NewInboxEntry, StreamId, Timer,
+        Append, AppendClass, ClaimChange, ClaimKey, ClaimLifetime, ClaimRequest, CommitError, NewInboxEntry,
     },
-    blobs::{BlobError, Blobs},
+    blobs::BlobError,
     codec,
-    journal::Journal,
 };
-use throughline_workflows::{
-    ids::TenantId, message::Inbound, policy::Policy, time::Timestamp, views::View, workflow::Workflow,
-};
+use throughline_workflows::{ids::TenantId, message::Inbound, time::Timestamp, workflow::Workflow};
 use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    activities,
-    clock::{Clock, Minter},
-    entity::{TurnSource, TurnsOf},
-    host::{EngineOptions, Host},
-    intake::{self, InboxItem},
-    introspect::{AnyInspector, InspectorOf},
-    order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Receipt, Refusal, Rejected},
-    performer::{AnyPerformer, Performer, PerformerOf},
-    projector::{self, AnyView, ViewOf, Views, ViewsByKind},
-    supervisor::Registry,
-    timers,
+    clock::Clock,
+    intake::InboxItem,
+    order::{Along, CommandMeta, EntityRef, Order, Receipt, Refusal, Rejected},
+    projector::Views,
+    shared::Shared,
 };
 
 /// Space of the claims by which a provider's message is taken once.
@@ -53,170 +38,9 @@ const INBOUND_SPACE: &str = "inbound";
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     views: Views,
+    broken: watch::Sender<Option<String>>,
     tasks: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
 }
-
-/// What the engine's tasks share.
-pub(crate) struct Shared {
-    pub(crate) host: Arc<Host>,
-    pub(crate) registry: Registry,
-    pub(crate) kinds: HashMap<&'static str, Kind>,
-    pub(crate) views: Vec<Box<dyn AnyView>>,
-    pub(crate) gauges: TaskGauges,
-    /// Held while the manual clock is being moved.
-    pub(crate) advancing: tokio::sync::Mutex<()>,
-}
-
-/// One registered workflow.
-pub(crate) struct Kind {
-    pub(crate) performer: Arc<dyn AnyPerformer>,
-    pub(crate) inspector: Arc<dyn AnyInspector>,
-    deadlines_revision: u32,
-}
-
-/// What the engine's tasks are busy with.
-#[derive(Default)]
-pub(crate) struct TaskGauges {
-    intake: AtomicUsize,
-    timers: AtomicUsize,
-    activities: AtomicUsize,
-}
-
-impl TaskGauges {
-    pub(crate) fn intake_waiting(&self, count: usize) {
-        self.intake.store(count, Ordering::Relaxed);
-    }
-
-    pub(crate) fn timers_in_flight(&self, count: usize) {
-        self.timers.store(count, Ordering::Relaxed);
-    }
-
-    pub(crate) fn activities_in_flight(&self, count: usize) {
-        self.activities.store(count, Ordering::Relaxed);
-    }
-
-    /// Messages read from the inbox, timers being fired, activities being performed.
-    pub(crate) fn read(&self) -> (usize, usize, usize) {
-        let read = |gauge: &AtomicUsize| gauge.load(Ordering::Relaxed);
-        (read(&self.intake), read(&self.timers), read(&self.activities))
-    }
-}
-
-/// Puts an engine together.
-pub struct EngineBuilder {
-    journal: Journal,
-    blobs: Arc<Blobs>,
-    clock: Clock,
-    minter: Option<Minter>,
-    options: EngineOptions,
-    policies: BTreeMap<TenantId, Arc<Policy>>,
-    turns: HashMap<&'static str, Arc<dyn TurnSource>>,
-    kinds: HashMap<&'static str, Kind>,
-    views: Vec<Box<dyn AnyView>>,
-}
-
-impl EngineBuilder {
-    /// An engine over `journal` and `blobs`, in the time of `clock`.
-    pub fn new(journal: Journal, blobs: Arc<Blobs>, clock: Clock) -> Self {
-        Self {
-            journal,
-            blobs,
-            clock,
-            minter: None,
-            options: EngineOptions::default(),
-            policies: BTreeMap::new(),
-            turns: HashMap::new(),
-            kinds: HashMap::new(),
-            views: Vec::new(),
-        }
-    }
-
-    /// The engine's limits.
-    #[must_use]
-    pub fn options(mut self, options: EngineOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// The tenants and their settings.
-    #[must_use]
-    pub fn policies(mut self, policies: impl IntoIterator<Item = (TenantId, Policy)>) -> Self {
-        self.policies = policies.into_iter().map(|(tenant, policy)| (tenant, Arc::new(policy))).collect();
-        self
-    }
-
-    /// Where ids come from; the operating system's chance unless said otherwise.
-    #[must_use]
-    pub fn minter(mut self, minter: Minter) -> Self {
-        self.minter = Some(minter);
-        self
-    }
-
-    /// Registers a workflow and who performs its activities.
-    #[must_use]
-    pub fn workflow<W: Workflow>(mut self, performer: impl Performer<W>) -> Self {
-        self.turns.insert(W::KIND, Arc::new(TurnsOf::<W>(PhantomData)));
-        let kind = Kind {
-            performer: Arc::new(PerformerOf::<W, _> { performer, of: PhantomData }),
-            inspector: Arc::new(InspectorOf::<W>(PhantomData)),
-            deadlines_revision: W::DEADLINES_REVISION,
-        };
-        self.kinds.insert(W::KIND, kind);
-        self
-    }
-
-    /// Registers a view, to be fed from the journal.
-    #[must_use]
-    pub fn view<V: View>(mut self) -> Self {
-        self.views.push(Box::new(ViewOf::<V>(PhantomData)));
-        self
-    }
-
-    /// Brings the engine up.
-    ///
-    /// # Errors
-    /// [`StartError`] if the supervision tree does not start.
-    pub async fn start(self) -> Result<Engine, StartError> {
-        let minter = self.minter.unwrap_or_else(|| Minter::new(self.clock.clone()));
-        let host = Arc::new(Host {
-            journal: self.journal,
-            blobs: self.blobs,
-            clock: self.clock,
-            minter,
-            policies: self.policies,
-            no_policy: Arc::new(Policy::default()),
-            options: self.options,
-            draining: CancellationToken::new(),
-        });
-        let registry =
-            Registry::start(host.clone(), self.turns).await.map_err(|error| StartError(error.to_string()))?;
-        let gauges = TaskGauges::default();
-        let shared = Arc::new(Shared {
-            host: host.clone(),
-            registry,
-            kinds: self.kinds,
-            views: self.views,
-            gauges,
-            advancing: tokio::sync::Mutex::new(()),
-        });
-        let (projected, reached) = watch::channel(0);
-        let tasks = vec![
-            tokio::spawn(intake::run(shared.clone())),
-            tokio::spawn(timers::run(shared.clone())),
-            tokio::spawn(activities::run(shared.clone())),
-            tokio::spawn(projector::run(shared.clone(), projected)),
-            tokio::spawn(crate::upkeep::run(shared.clone())),
-            tokio::spawn(stop_when_failed(host.clone())),
-        ];
-        let views = Views::new(host.journal.clone(), reached);
-        Ok(Engine { shared, views, tasks: Arc::new(std::sync::Mutex::new(tasks)) })
-    }
-}
-
-/// Why the engine did not start.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the supervision tree did not start: {0}")]
-pub struct StartError(String);
 
 /// What the door is told when a message is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,6 +77,9 @@ pub enum SendError<R: std::error::Error> {
     /// The disk is nearly full; nothing new is taken in.
     #[error("{0}")]
     NoSpace(String),
+    /// What would be written is larger than the store takes in one piece.
+    #[error("{0}")]
+    TooLarge(String),
     /// The store has failed and the process is about to end.
     #[error("the store has failed: {0}")]
     Failed(String),
@@ -278,6 +105,7 @@ impl<R: std::error::Error + Clone + 'static> SendError<R> {
             Refusal::KeyReused => Self::KeyReused,
             Refusal::Busy => Self::Busy,
             Refusal::NoSpace(detail) => Self::NoSpace(detail),
+            Refusal::TooLarge(detail) => Self::TooLarge(detail),
             Refusal::Failed(detail) => Self::Failed(detail),
             Refusal::Damaged(detail) => Self::Damaged(detail),
             Refusal::Draining => Self::Draining,
@@ -307,6 +135,11 @@ impl Engine {
         self.shared.host.minter.fill(bytes);
     }
 
+    /// Why the engine is broken, if it is: nothing new is carried on, and only a new start helps.
+    pub fn broken(&self) -> watch::Receiver<Option<String>> {
+        self.broken.subscribe()
+    }
+
     /// The lists.
     pub fn views(&self) -> &Views {
         &self.views
@@ -329,19 +162,34 @@ impl Engine {
         if host.draining.is_cancelled() {
             return Err(SendError::Draining);
         }
+        let key = ClaimKey {
+            tenant: tenant.to_string(),
+            space: INBOUND_SPACE.to_owned(),
+            key: short_key(&format!("{}:{}", inbound.channel, inbound.provider_message_id)),
+            lifetime: ClaimLifetime::Periodic { at_ms: host.clock.now().as_millis() },
+        };
+        if !blobs.is_empty() {
+            // The commit decides; but what it would refuse must not fill the disk with blobs first.
+            let known = host.journal.claim(&key).map_err(|error| SendError::Damaged(error.to_string()))?;
+            if known.is_some() {
+                host.journal
+                    .barrier()
+                    .await
+                    .map_err(crate::order::refusal_of)
+                    .map_err(SendError::from_refusal)?;
+                return Ok(Accepted::Duplicate);
+            }
+            host.journal
+                .admits_inbound()
+                .map_err(crate::order::refusal_of)
+                .map_err(SendError::from_refusal)?;
+        }
         let names = blobs.iter().map(|(key, _)| key.clone()).collect();
         for (key, content) in blobs {
             host.blobs.put(&key, content).await.map_err(|error| SendError::NoSpace(error.to_string()))?;
         }
-        let claim = ClaimRequest {
-            key: ClaimKey {
-                tenant: tenant.to_string(),
-                space: INBOUND_SPACE.to_owned(),
-                key: short_key(&format!("{}:{}", inbound.channel, inbound.provider_message_id)),
-                lifetime: ClaimLifetime::Periodic { at_ms: host.clock.now().as_millis() },
-            },
-            change: ClaimChange::TakeOnce { owner: inbound.id.0.as_bytes().to_vec() },
-        };
+        let claim =
+            ClaimRequest { key, change: ClaimChange::TakeOnce { owner: inbound.id.0.as_bytes().to_vec() } };
         let item = InboxItem { correlation, retried: false, inbound };
         let append = Append {
             claims: vec![claim],
@@ -353,7 +201,7 @@ impl Engine {
         match host.journal.commit(append).await {
             Ok(_) => Ok(Accepted::New),
             Err(CommitError::ClaimTaken { .. }) => Ok(Accepted::Duplicate),
-            Err(error) => Err(SendError::from_refusal(crate::turn::refusal_of(error))),
+            Err(error) => Err(SendError::from_refusal(crate::order::refusal_of(error))),
         }
     }
 
@@ -371,7 +219,7 @@ impl Engine {
         if self.shared.host.draining.is_cancelled() {
             return Err(SendError::Draining);
         }
-        let entity = entity_ref::<W>(tenant, id);
+        let entity = EntityRef::of::<W>(tenant, id);
         let order = Order {
             command: Arc::new(command),
             meta,
@@ -431,167 +279,8 @@ impl Engine {
     }
 }
 
-impl Shared {
-    /// The command that a timer delivers, and to whom; none where its workflow or name is not part of this build.
-    pub(crate) fn timer_command(&self, timer: &Timer) -> Option<(EntityRef, AnyCommand)> {
-        let entity = self.entity_of(&timer.key.stream)?;
-        let command = self.kinds.get(entity.kind)?.inspector.deadline_command(&timer.key.name)?;
-        Some((entity, command))
-    }
-
-    /// Who performs for an entity.
-    pub(crate) fn performer(&self, stream: &StreamId) -> Option<(EntityRef, Arc<dyn AnyPerformer>)> {
-        let entity = self.entity_of(stream)?;
-        let performer = self.kinds.get(entity.kind)?.performer.clone();
-        Some((entity, performer))
-    }
-
-    /// The entity of a stream, where its workflow is registered.
-    pub(crate) fn entity_of(&self, stream: &StreamId) -> Option<EntityRef> {
-        let (kind, _) = self.kinds.get_key_value(stream.kind.as_str())?;
-        Some(EntityRef { tenant: stream.tenant.parse().ok()?, kind, id: stream.entity })
-    }
-
-    /// What a rejection says.
-    pub(crate) fn rejection_text(&self, kind: &str, rejection: &Arc<dyn Any + Send + Sync>) -> String {
-        self.kinds
-            .get(kind)
-            .and_then(|kind| kind.inspector.rejection_text(&**rejection))
-            .unwrap_or_else(|| "rejected".to_owned())
-    }
-
-    /// The owner of a permanent claim.
-    pub(crate) fn claim_owner(
-        &self,
-        tenant: &TenantId,
-        space: &str,
-        key: &str,
-    ) -> Result<Option<Uuid>, Refusal> {
-        let key = ClaimKey {
-            tenant: tenant.to_string(),
-            space: space.to_owned(),
-            key: key.as_bytes().to_vec(),
-            lifetime: ClaimLifetime::Permanent,
-        };
-        let owner = self.host.journal.claim(&key).map_err(|error| Refusal::Damaged(error.to_string()))?;
-        Ok(owner.and_then(|owner| Uuid::from_slice(&owner).ok()))
-    }
-
-    /// The places of the views of each kind.
-    pub(crate) fn views_by_kind(&self) -> ViewsByKind {
-        let mut by_kind = ViewsByKind::new();
-        for (place, view) in self.views.iter().enumerate() {
-            by_kind.entry(view.kind()).or_insert_with(|| (view.kind(), Vec::new())).1.push(place);
-        }
-        by_kind
-    }
-
-    /// Commits what must not be lost: while too much is waiting it is handed over again. Work that was done before
-    /// is done.
-    pub(crate) async fn commit_patiently(&self, append: Append) -> Result<(), CommitError> {
-        let mut tries = 0;
-        loop {
-            match self.host.journal.commit(append.clone()).await {
-                Ok(_) | Err(CommitError::AlreadyDone) => return Ok(()),
-                Err(CommitError::Busy) => {
-                    tries += 1;
-                    tokio::time::sleep(crate::backoff::hand_over(tries)).await;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Keeps a command that crashed its entity, for reading. None if even that fails.
-    pub(crate) async fn bury_command(
-        &self,
-        entity: &EntityRef,
-        version: u64,
-        order: &Order,
-        panic: String,
-    ) -> Option<Uuid> {
-        let letter = self.command_letter(entity, version, order, panic, 1);
-        let id = letter.id;
-        let append = Append { dead_letters: vec![letter], ..Append::default() };
-        match self.commit_patiently(append).await {
-            Ok(()) => Some(id),
-            Err(error) => {
-                tracing::error!(%error, "a crashed command could not be kept as a dead letter");
-                None
-            }
-        }
-    }
-
-    /// Keeps an outcome that crashes its entity again and again, and lets go of the work it settles.
-    pub(crate) async fn bury_outcome(
-        &self,
-        entity: &EntityRef,
-        version: u64,
-        order: &Order,
-        panic: String,
-        attempts: u32,
-    ) {
-        let letter = self.command_letter(entity, version, order, panic, attempts);
-        let append = Append {
-            consume: order.consume.clone(),
-            dead_letters: vec![letter],
-            unhold: order.along.unhold.clone(),
-            ..Append::default()
-        };
-        match self.commit_patiently(append).await {
-            Ok(()) => {}
-            Err(error) => tracing::error!(%error, "a crashing outcome could not be kept as a dead letter"),
-        }
-    }
-
-    fn command_letter(
-        &self,
-        entity: &EntityRef,
-        version: u64,
-        order: &Order,
-        panic: String,
-        attempts: u32,
-    ) -> DeadLetter {
-        let shown = self
-            .kinds
-            .get(entity.kind)
-            .and_then(|kind| kind.inspector.command_json(&*order.command))
-            .unwrap_or(serde_json::Value::Null);
-        DeadLetter {
-            id: self.host.minter.mint(),
-            tenant: entity.tenant.to_string(),
-            at_ms: self.host.clock.now().as_millis(),
-            kind: "command".to_owned(),
-            stream: Some((entity.stream(), version)),
-            reason: crate::dead_letters::reason(panic),
-            attempts,
-            payload: shown.to_string().into_bytes(),
-        }
-    }
-}
-
-/// Stops all work once the store has failed: what cannot be recorded must not be done.
-async fn stop_when_failed(host: Arc<Host>) {
-    let mut progress = host.journal.progress();
-    tokio::select! {
-        () = host.draining.cancelled() => {}
-        _ = progress.wait_for(|progress| progress.failed.is_some()) => host.draining.cancel(),
-    }
-}
-
-/// The entity of workflow `W` with this id.
-pub(crate) fn entity_ref<W: Workflow>(tenant: &TenantId, id: Uuid) -> EntityRef {
-    EntityRef { tenant: tenant.clone(), kind: W::KIND, id }
-}
-
 /// A claim's key: the text itself while it is short, its hash when a provider makes it long.
 fn short_key(text: &str) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     if text.len() <= 200 { text.as_bytes().to_vec() } else { Sha256::digest(text.as_bytes()).to_vec() }
-}
-
-impl Kind {
-    pub(crate) fn deadlines_revision(&self) -> u32 {
-        self.deadlines_revision
-    }
 }

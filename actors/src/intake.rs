@@ -6,11 +6,13 @@
 //! consumes the inbox entry, so a message takes effect once, whoever retries.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     hash::{Hash, Hasher},
-    sync::Arc,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
 };
 
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use throughline_storage::{
     append::{Append, DeadLetter, PendingKey},
@@ -30,9 +32,9 @@ use uuid::Uuid;
 
 use crate::{
     backoff, dead_letters,
-    engine::{Shared, entity_ref},
-    order::{Along, AnyCommand, CommandMeta, Order, Refusal, Rejected},
-    turn,
+    order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
+    rehydrate,
+    shared::Shared,
 };
 
 /// How often a message may be passed on before its lane gives up for now.
@@ -122,7 +124,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         {
             let shared = shared.clone();
             working.spawn(async move {
-                handle(&shared, &queued).await;
+                // The lane must come back whatever happens; a message that panics here is poison like any other.
+                if let Err(panic) = AssertUnwindSafe(handle(&shared, &queued)).catch_unwind().await {
+                    give_up(&shared, &queued, panic_text(&*panic), 1).await;
+                }
                 lane
             });
         }
@@ -199,7 +204,7 @@ async fn handle(shared: &Shared, queued: &Queued) {
             tries += 1;
             let poison = match &refusal {
                 Refusal::Crashed { panic, .. } => Some(panic.clone()),
-                Refusal::Damaged(damage) => Some(damage.clone()),
+                Refusal::Damaged(damage) | Refusal::TooLarge(damage) => Some(damage.clone()),
                 Refusal::Rejected(rejection) => Some(shared.rejection_text(Conversation::KIND, rejection)),
                 _ => None,
             };
@@ -303,7 +308,7 @@ async fn hand_over(
         customer: card,
         opening,
     };
-    let entity = entity_ref::<Conversation>(&queued.tenant, conversation);
+    let entity = EntityRef::of::<Conversation>(&queued.tenant, conversation);
     let by = By::customer(Some(customer.0), name, inbound.channel.to_string());
     let order = order(queued, Arc::new(command), by, vec![PendingKey::Inbox(queued.number)]);
     shared.registry.deliver(&entity, &order).await.map(|receipt| {
@@ -333,7 +338,10 @@ async fn customer_of(shared: &Shared, queued: &Queued) -> Result<CustomerId, Ref
             }
         }
         let (id, command) = match owner {
-            Some(owner) if free.is_empty() => return Ok(CustomerId(owner)),
+            Some(owner) if free.is_empty() => {
+                learn_name(shared, queued, owner).await?;
+                return Ok(CustomerId(owner));
+            }
             Some(owner) => (owner, customer::Command::SeenAddresses { addresses: free }),
             None => {
                 let id = shared.host.minter.mint();
@@ -348,7 +356,7 @@ async fn customer_of(shared: &Shared, queued: &Queued) -> Result<CustomerId, Ref
                 (id, command)
             }
         };
-        let entity = entity_ref::<Customer>(&queued.tenant, id);
+        let entity = EntityRef::of::<Customer>(&queued.tenant, id);
         let by = By::customer(None, inbound.name.clone(), inbound.channel.to_string());
         match shared.registry.deliver(&entity, &order(queued, Arc::new(command), by, Vec::new())).await {
             Ok(_) => return Ok(CustomerId(id)),
@@ -360,11 +368,53 @@ async fn customer_of(shared: &Shared, queued: &Queued) -> Result<CustomerId, Ref
     Err(Refusal::Busy)
 }
 
+/// Gives a customer who has no name yet the one they now write under.
+async fn learn_name(shared: &Shared, queued: &Queued, customer: Uuid) -> Result<(), Refusal> {
+    let Some(name) = &queued.item.inbound.name else { return Ok(()) };
+    if shared.named.contains(customer) {
+        return Ok(());
+    }
+    if card_of(shared, &queued.tenant, CustomerId(customer)).await?.name.is_none() {
+        let patch =
+            customer::CustomerPatch { name: Some(name.clone()), ..customer::CustomerPatch::default() };
+        let command = customer::Command::Update(Box::new(patch));
+        let by = By::customer(Some(customer), Some(name.clone()), queued.item.inbound.channel.to_string());
+        let entity = EntityRef::of::<Customer>(&queued.tenant, customer);
+        match shared.registry.deliver(&entity, &order(queued, Arc::new(command), by, Vec::new())).await {
+            // A name that cannot be one is not worth losing a message over.
+            Ok(_) | Err(Refusal::Rejected(_)) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    shared.named.insert(customer);
+    Ok(())
+}
+
+/// Customers known to have a name, so that not every message asks. Forgotten as a whole when there are too many.
+#[derive(Default)]
+pub(crate) struct Named(Mutex<HashSet<Uuid>>);
+
+impl Named {
+    const MOST: usize = 50_000;
+
+    fn contains(&self, customer: Uuid) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&customer)
+    }
+
+    fn insert(&self, customer: Uuid) {
+        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() >= Self::MOST {
+            named.clear();
+        }
+        named.insert(customer);
+    }
+}
+
 /// What a conversation needs to know of its customer.
 async fn card_of(shared: &Shared, tenant: &TenantId, customer: CustomerId) -> Result<CustomerCard, Refusal> {
-    let entity = entity_ref::<Customer>(tenant, customer.0);
+    let entity = EntityRef::of::<Customer>(tenant, customer.0);
     let journal = shared.host.journal.clone();
-    let live = tokio::task::spawn_blocking(move || turn::load::<Customer>(&journal, &entity, None))
+    let live = tokio::task::spawn_blocking(move || rehydrate::load::<Customer>(&journal, &entity, None))
         .await
         .map_err(|error| Refusal::Damaged(error.to_string()))?
         .map_err(Refusal::Damaged)?;

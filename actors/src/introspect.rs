@@ -2,310 +2,33 @@
 //!
 //! Everything is read from the journal; nothing here changes anything.
 
-use std::{any::Any, collections::HashSet, marker::PhantomData, sync::Arc};
+pub(crate) mod inspector;
+mod rows;
 
-use serde::Serialize;
+pub use rows::{
+    ActivityRow, ActorRow, ActorState, ArmedTimer, HistoryEntry, InspectError, Recorded, Status, TimerRow,
+};
+
+use std::collections::HashSet;
+
 use throughline_storage::{
     append::{ActivityKey, PendingActivity, StreamId, Timer, TimerKey},
     codec,
-    journal::{CommitStats, Journal},
+    journal::Journal,
 };
 use throughline_workflows::{
     ids::TenantId,
     time::{Span, Timestamp},
-    views::EventMeta,
-    workflow::{By, Cause, Workflow},
+    workflow::Workflow,
 };
 use uuid::Uuid;
 
 use crate::{
-    clock::ClockMode,
-    engine::{Engine, entity_ref},
-    order::{AnyCommand, EntityRef},
+    engine::Engine,
+    order::EntityRef,
     performer::activity_id,
-    turn::{self, RecordMeta},
+    rehydrate::{self, RecordMeta},
 };
-
-/// A workflow seen from outside, of whichever workflow.
-pub(crate) trait AnyInspector: Send + Sync {
-    fn deadline_command(&self, name: &str) -> Option<AnyCommand>;
-    fn rejection_text(&self, rejection: &(dyn Any + Send + Sync)) -> Option<String>;
-    fn command_json(&self, command: &(dyn Any + Send + Sync)) -> Option<serde_json::Value>;
-    fn state(
-        &self,
-        journal: &Journal,
-        entity: &EntityRef,
-        version: Option<u64>,
-    ) -> Result<Option<(u64, serde_json::Value, Vec<ArmedTimer>)>, String>;
-    fn history(&self, journal: &Journal, entity: &EntityRef) -> Result<Vec<HistoryEntry>, String>;
-}
-
-pub(crate) struct InspectorOf<W>(pub(crate) PhantomData<fn() -> W>);
-
-impl<W: Workflow> AnyInspector for InspectorOf<W> {
-    fn deadline_command(&self, name: &str) -> Option<AnyCommand> {
-        let deadline = name.parse::<W::Deadline>().ok()?;
-        Some(Arc::new(W::deadline_passed(deadline)))
-    }
-
-    fn rejection_text(&self, rejection: &(dyn Any + Send + Sync)) -> Option<String> {
-        rejection.downcast_ref::<W::Rejection>().map(ToString::to_string)
-    }
-
-    fn command_json(&self, command: &(dyn Any + Send + Sync)) -> Option<serde_json::Value> {
-        command.downcast_ref::<W::Command>().and_then(|command| serde_json::to_value(command).ok())
-    }
-
-    fn state(
-        &self,
-        journal: &Journal,
-        entity: &EntityRef,
-        version: Option<u64>,
-    ) -> Result<Option<(u64, serde_json::Value, Vec<ArmedTimer>)>, String> {
-        let live = turn::load::<W>(journal, entity, version)?;
-        if live.version == 0 {
-            return Ok(None);
-        }
-        let timers = W::deadlines(&live.state)
-            .iter()
-            .map(|(deadline, due)| ArmedTimer { name: deadline.to_string(), due_at: due })
-            .collect();
-        let state = serde_json::to_value(&live.state).map_err(|error| error.to_string())?;
-        Ok(Some((live.version, state, timers)))
-    }
-
-    fn history(&self, journal: &Journal, entity: &EntityRef) -> Result<Vec<HistoryEntry>, String> {
-        let mut entries = Vec::new();
-        for stored in journal.records(&entity.stream(), 1..) {
-            let stored = stored.map_err(|error| error.to_string())?;
-            let record = stored.decode().map_err(|error| error.to_string())?;
-            let meta: RecordMeta = codec::decode(&record.metadata).map_err(|error| error.to_string())?;
-            for (index, bytes) in (0u64..).zip(&record.events) {
-                let event = turn::event::<W>(bytes, entity, record.version)?;
-                entries.push(HistoryEntry {
-                    event_type: bytes.name.clone(),
-                    version: record.version,
-                    seq: stored.first_seq + index,
-                    timestamp: Timestamp::from_millis(record.at_ms),
-                    by: meta.by.clone(),
-                    cause: meta.cause.clone(),
-                    trace_id: record.correlation,
-                    details: serde_json::to_value(&event).map_err(|error| error.to_string())?,
-                });
-            }
-        }
-        Ok(entries)
-    }
-}
-
-/// A timer that a state arms.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ArmedTimer {
-    /// The deadline's name.
-    pub name: String,
-    /// When it is due.
-    pub due_at: Timestamp,
-}
-
-/// One event of an entity, with what caused it.
-#[derive(Clone, Debug, Serialize)]
-pub struct HistoryEntry {
-    /// The event's stored name.
-    #[serde(rename = "type")]
-    pub event_type: String,
-    /// The entity's version after its turn.
-    pub version: u64,
-    /// Its place in the whole store.
-    pub seq: u64,
-    /// When the turn was taken.
-    pub timestamp: Timestamp,
-    /// Who asked.
-    pub by: By,
-    /// What made them ask.
-    pub cause: Cause,
-    /// Joins everything that one message or request led to.
-    pub trace_id: Uuid,
-    /// The event itself.
-    pub details: serde_json::Value,
-}
-
-/// One event with its typed content.
-#[derive(Clone, Debug)]
-pub struct Recorded<E> {
-    /// The event.
-    pub event: E,
-    /// The entity's version after its turn.
-    pub version: u64,
-    /// Its place in its turn.
-    pub index: u32,
-    /// Its place in the whole store.
-    pub seq: u64,
-    /// When the turn was taken.
-    pub at: Timestamp,
-    /// Who asked.
-    pub by: By,
-    /// What made them ask.
-    pub cause: Cause,
-}
-
-impl<E> Recorded<E> {
-    /// The event's place and reason, as views take it.
-    pub fn meta(&self, entity: Uuid) -> EventMeta<'_> {
-        EventMeta {
-            entity,
-            version: self.version,
-            index: self.index,
-            seq: self.seq,
-            at: self.at,
-            by: &self.by,
-            cause: &self.cause,
-        }
-    }
-}
-
-/// An entity as operators list it.
-#[derive(Clone, Debug, Serialize)]
-pub struct ActorRow {
-    /// The workflow's kind.
-    pub kind: String,
-    /// Which one.
-    pub id: Uuid,
-    /// Whose it is.
-    pub tenant: String,
-    /// `hot` while its actor is resident, else `passive`.
-    pub residency: &'static str,
-    /// Orders sent and not yet answered.
-    pub mailbox_depth: usize,
-    /// The entity's version.
-    pub version: u64,
-    /// When it was last given an order, since its actor became resident.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_command_at: Option<Timestamp>,
-    /// Restarts since its actor became resident.
-    pub restarts: u32,
-    /// What the last crash said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_failure: Option<String>,
-}
-
-/// An entity's state with all that it is owed.
-#[derive(Clone, Debug, Serialize)]
-pub struct ActorState {
-    /// The workflow's kind.
-    pub kind: String,
-    /// Which one.
-    pub id: Uuid,
-    /// Whose it is.
-    pub tenant: String,
-    /// The version shown.
-    pub version: u64,
-    /// The state at that version.
-    pub state: serde_json::Value,
-    /// The timers that this state arms.
-    pub timers: Vec<ArmedTimer>,
-    /// What it asked of the world and is not done; only for the present version.
-    pub pending_activities: Vec<ActivityRow>,
-    /// `hot` or `passive`.
-    pub residency: &'static str,
-    /// Orders sent and not yet answered.
-    pub mailbox_depth: usize,
-    /// Restarts since its actor became resident.
-    pub restarts: u32,
-    /// What the last crash said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_failure: Option<String>,
-}
-
-/// An armed timer as operators list it.
-#[derive(Clone, Debug, Serialize)]
-pub struct TimerRow {
-    /// The entity's kind.
-    pub kind: String,
-    /// The entity.
-    pub id: Uuid,
-    /// Whose it is.
-    pub tenant: String,
-    /// The deadline's name.
-    pub name: String,
-    /// When it is due.
-    pub due_at: Timestamp,
-    /// When it fires: later than due for one that is stuck.
-    pub fire_at: Timestamp,
-    /// How often it fired without effect.
-    pub stuck: u32,
-}
-
-/// A pending activity as operators list it.
-#[derive(Clone, Debug, Serialize)]
-pub struct ActivityRow {
-    /// `ENTITY.VERSION.INDEX`.
-    pub id: String,
-    /// The entity's kind.
-    pub kind: String,
-    /// The entity.
-    pub entity: Uuid,
-    /// Whose it is.
-    pub tenant: String,
-    /// The lane whose order it keeps.
-    pub lane: String,
-    /// Tries so far.
-    pub attempts: u32,
-    /// What the last try said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-    /// When it is tried next.
-    pub next_try_at: Timestamp,
-    /// When it was asked for.
-    pub asked_at: Timestamp,
-}
-
-/// The engine's figures.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// The journal's commit figures.
-    pub commits: CommitStats,
-    /// The last durable `seq`.
-    pub seq: u64,
-    /// How far the lists are.
-    pub projected: u64,
-    /// Entity actors resident.
-    pub resident: usize,
-    /// Restarts of actors since the start.
-    pub restarts: u64,
-    /// How long the most overdue timer has been due.
-    pub timer_lag: Span,
-    /// The clock's mode.
-    pub clock_mode: ClockMode,
-    /// Engine time.
-    pub now: Timestamp,
-    /// How far the wall clock is behind engine time.
-    pub wall_behind: Span,
-    /// Messages read from the inbox and not placed yet.
-    pub intake_waiting: usize,
-    /// Timers being fired.
-    pub timers_in_flight: usize,
-    /// Activities being performed.
-    pub activities_in_flight: usize,
-}
-
-/// Why something could not be shown.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum InspectError {
-    /// No such kind is registered.
-    #[error("there is no kind {0:?}; the kinds are {1}")]
-    UnknownKind(String, String),
-    /// The entity has no such version.
-    #[error("the entity is at version {at}, there is no version {wanted}")]
-    NoSuchVersion {
-        /// Where it is.
-        at: u64,
-        /// What was asked for.
-        wanted: u64,
-    },
-    /// What is stored cannot be read.
-    #[error("{0}")]
-    Unreadable(String),
-}
 
 impl Engine {
     /// The registered kinds, by name.
@@ -336,7 +59,7 @@ impl Engine {
         tenant: &TenantId,
         id: Uuid,
     ) -> Result<Vec<Recorded<W::Event>>, String> {
-        let entity = entity_ref::<W>(tenant, id);
+        let entity = EntityRef::of::<W>(tenant, id);
         let journal = self.shared.host.journal.clone();
         let read = move || {
             let mut events = Vec::new();
@@ -346,7 +69,7 @@ impl Engine {
                 let meta: RecordMeta = codec::decode(&record.metadata).map_err(|error| error.to_string())?;
                 for (index, bytes) in (0u32..).zip(&record.events) {
                     events.push(Recorded {
-                        event: turn::event::<W>(bytes, &entity, record.version)?,
+                        event: rehydrate::event::<W>(bytes, &entity, record.version)?,
                         version: record.version,
                         index,
                         seq: stored.first_seq + u64::from(index),
@@ -372,9 +95,9 @@ impl Engine {
         tenant: &TenantId,
         id: Uuid,
     ) -> Result<Option<(W::State, u64)>, String> {
-        let entity = entity_ref::<W>(tenant, id);
+        let entity = EntityRef::of::<W>(tenant, id);
         let journal = self.shared.host.journal.clone();
-        let live = tokio::task::spawn_blocking(move || turn::load::<W>(&journal, &entity, None))
+        let live = tokio::task::spawn_blocking(move || rehydrate::load::<W>(&journal, &entity, None))
             .await
             .map_err(|error| error.to_string())??;
         self.barrier().await?;

@@ -32,7 +32,10 @@ pub mod testing;
 
 mod activities;
 mod entity;
+mod idempotency;
+mod rehydrate;
 mod shard;
+mod shared;
 mod supervisor;
 mod timers;
 mod turn;

@@ -7,11 +7,11 @@ use std::{any::Any, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use throughline_storage::append::{
-    ClaimKey, DeadLetter, LaneKey, NewInboxEntry, PendingActivity, PendingKey, StreamId, Timer,
+    CommitError, DeadLetter, LaneKey, NewInboxEntry, PendingActivity, PendingKey, StreamId, Timer,
 };
 use throughline_workflows::{
     ids::TenantId,
-    workflow::{By, Cause},
+    workflow::{By, Cause, Workflow},
 };
 use uuid::Uuid;
 
@@ -27,6 +27,11 @@ pub struct EntityRef {
 }
 
 impl EntityRef {
+    /// The entity of workflow `W` with this id.
+    pub(crate) fn of<W: Workflow>(tenant: &TenantId, id: Uuid) -> Self {
+        Self { tenant: tenant.clone(), kind: W::KIND, id }
+    }
+
     /// The entity's stream in the journal.
     pub fn stream(&self) -> StreamId {
         StreamId { tenant: self.tenant.to_string(), kind: self.kind.to_owned(), entity: self.id }
@@ -127,6 +132,8 @@ pub(crate) enum Refusal {
     Busy,
     /// The disk is nearly full.
     NoSpace(String),
+    /// What would be written is larger than the store takes in one piece.
+    TooLarge(String),
     /// The store can promise nothing any more.
     Failed(String),
     /// The entity's stored history cannot be read.
@@ -137,25 +144,25 @@ pub(crate) enum Refusal {
     Unknown,
 }
 
-/// Space of the claims that idempotency keys take.
-pub(crate) const IDEMPOTENCY_SPACE: &str = "idempotency";
-
-/// What an idempotency claim keeps.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct KeptAnswer {
-    pub(crate) fingerprint: [u8; 32],
-    pub(crate) stream: (String, String, Uuid),
-    pub(crate) version: u64,
-    pub(crate) answer: String,
+/// What a failed commit means to whoever asked for the turn.
+pub(crate) fn refusal_of(error: CommitError) -> Refusal {
+    match error {
+        CommitError::Conflict { .. } | CommitError::Busy => Refusal::Busy,
+        CommitError::ClaimTaken { owner, .. } => {
+            Refusal::Claimed { space: String::new(), owner: Uuid::from_slice(&owner).unwrap_or(Uuid::nil()) }
+        }
+        CommitError::AlreadyDone => Refusal::AlreadyDone,
+        CommitError::NoSpace { .. } => Refusal::NoSpace(error.to_string()),
+        CommitError::TooLarge { .. } => Refusal::TooLarge(error.to_string()),
+        CommitError::Failed(reason) => Refusal::Failed(reason),
+    }
 }
 
-/// The claim of an idempotency key. Keys are hashed, since a caller may make them long.
-pub(crate) fn idempotency_claim(tenant: &TenantId, key: &str, at_ms: u64) -> ClaimKey {
-    use sha2::{Digest, Sha256};
-    ClaimKey {
-        tenant: tenant.to_string(),
-        space: IDEMPOTENCY_SPACE.to_owned(),
-        key: Sha256::digest(key.as_bytes()).to_vec(),
-        lifetime: throughline_storage::append::ClaimLifetime::Periodic { at_ms },
-    }
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -11,10 +11,7 @@ use throughline_workflows::{
 };
 use uuid::Uuid;
 
-use crate::{
-    order::{AnyCommand, EntityRef},
-    turn::panic_text,
-};
+use crate::order::{AnyCommand, EntityRef, panic_text};
 
 /// Performs what a workflow's decisions ask of the world.
 pub trait Performer<W: Workflow>: Send + Sync + 'static {

@@ -28,9 +28,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    engine::Shared,
     order::EntityRef,
-    turn::{self, RecordMeta},
+    rehydrate::{self, RecordMeta},
+    shared::Shared,
 };
 
 /// A view that no event touches has its checkpoint written only so often: after a restart it passes over at most so
@@ -84,7 +84,7 @@ impl<V: View> AnyView for ViewOf<V> {
             row.map(codec::decode::<V::Row>).transpose().map_err(|error| format!("{}: {error}", V::NAME))?;
         let meta: RecordMeta = codec::decode(&record.metadata).map_err(|error| error.to_string())?;
         for (index, stored) in (0u32..).zip(&record.events) {
-            let event = turn::event::<V::Source>(stored, entity, record.version)?;
+            let event = rehydrate::event::<V::Source>(stored, entity, record.version)?;
             let meta = EventMeta {
                 entity: entity.id,
                 version: record.version,
@@ -103,11 +103,16 @@ impl<V: View> AnyView for ViewOf<V> {
 /// Runs until the engine drains.
 pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
     let mut progress = shared.host.journal.progress();
-    let mut projector = match Projector::new(&shared).await {
-        Ok(projector) => projector,
-        Err(error) => {
-            tracing::error!(%error, "views cannot be fed; lists will answer 503");
-            return;
+    let mut projector = loop {
+        match Projector::new(&shared).await {
+            Ok(projector) => break projector,
+            Err(error) => {
+                tracing::error!(%error, "views cannot be fed yet; lists that must be fresh answer 503")
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY_PAUSE) => {}
+            () = shared.host.draining.cancelled() => return,
         }
     };
     projected.send_replace(projector.lowest());

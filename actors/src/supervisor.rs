@@ -88,6 +88,14 @@ impl Registry {
         }
     }
 
+    /// Returns when the supervision tree has ended, or the engine begins to drain.
+    pub(crate) async fn ended(self) {
+        tokio::select! {
+            _ = self.root.wait(None) => {}
+            () = self.host.draining.cancelled() => {}
+        }
+    }
+
     /// Compares one entity's armed timers with its state.
     pub(crate) async fn rearm(&self, entity: &EntityRef) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
@@ -126,12 +134,13 @@ impl Registry {
             let _ = shard.send_message(ShardMessage::Drain); // It may have ended.
         }
         let patience = self.host.options.drain_timeout;
-        for shard in shards {
-            if shard.wait(Some(patience)).await.is_err() {
-                tracing::warn!(
-                    "a shard did not finish in time; what it had begun is pending and goes on at the next start"
-                );
-            }
+        let waits = shards.iter().map(|shard| shard.wait(Some(patience)));
+        let late = futures::future::join_all(waits).await.into_iter().filter(Result::is_err).count();
+        if late > 0 {
+            tracing::warn!(
+                shards = late,
+                "some shards did not finish in time; what they had begun is pending and goes on at the next start"
+            );
         }
         self.root.stop(None);
     }

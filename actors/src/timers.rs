@@ -4,8 +4,9 @@
 //! entity's commit consumes it. However many are armed, memory holds one window. After downtime everything
 //! overdue fires at once, in due order.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc};
 
+use futures::FutureExt;
 use throughline_storage::append::{Append, PendingKey, Timer, TimerKey};
 use throughline_workflows::{
     time::Timestamp,
@@ -16,8 +17,8 @@ use tracing::Instrument;
 
 use crate::{
     backoff,
-    engine::Shared,
     order::{Along, CommandMeta, Order, Refusal, Rejected},
+    shared::Shared,
     turn,
 };
 
@@ -85,7 +86,11 @@ fn fire_due(
             let shared = shared.clone();
             firing.spawn(async move {
                 let key = timer.key.clone();
-                fire(&shared, timer).await;
+                // The key must come back whatever happens, or the timer would count as being fired for ever.
+                if AssertUnwindSafe(fire(&shared, timer)).catch_unwind().await.is_err() {
+                    tracing::error!(timer = %key.name, "the firing of a timer panicked and is repeated");
+                    tokio::time::sleep(backoff::hand_over(1)).await;
+                }
                 key
             });
         }

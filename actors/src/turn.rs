@@ -5,12 +5,10 @@
 //! away and read again.
 
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-use serde::{Deserialize, Serialize};
 use throughline_storage::{
     append::{
         ActivityKey, Append, ClaimChange, ClaimKey, ClaimLifetime, ClaimRequest, CommitError, NewRecord,
@@ -18,7 +16,6 @@ use throughline_storage::{
     },
     codec,
     envelope::{ActivityBytes, Armed, EventBytes, Record, Snapshot},
-    journal::Journal,
 };
 use throughline_workflows::{
     time::Timestamp,
@@ -29,7 +26,9 @@ use uuid::Uuid;
 use crate::{
     backoff,
     host::Host,
-    order::{EntityRef, Idempotency, KeptAnswer, Order, Receipt, Refusal, Rejected, idempotency_claim},
+    idempotency,
+    order::{EntityRef, Idempotency, Order, Receipt, Refusal, Rejected, panic_text, refusal_of},
+    rehydrate::{self, Live, RecordMeta},
 };
 
 /// How often a turn decides again after losing to another writer of its stream or of a claim.
@@ -40,23 +39,6 @@ pub(crate) struct Turn<W: Workflow> {
     entity: EntityRef,
     host: Arc<Host>,
     live: Option<Live<W>>,
-}
-
-/// What is known of an entity between two turns.
-pub(crate) struct Live<W: Workflow> {
-    pub(crate) state: W::State,
-    pub(crate) version: u64,
-    pub(crate) seq: u64,
-    head: [u8; 32],
-    armed: Vec<Armed>,
-    snapshot_version: u64,
-}
-
-/// Who and why, as it stands in a record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct RecordMeta {
-    pub(crate) by: By,
-    pub(crate) cause: Cause,
 }
 
 impl<W: Workflow> Turn<W> {
@@ -84,7 +66,12 @@ impl<W: Workflow> Turn<W> {
                 self.live = Some(live);
                 return Ok(kept);
             }
-            let plan = match self.plan(&mut live, command, order, now) {
+            // Not only the decision may panic: what evolves, derives deadlines or encodes is the workflow's code too.
+            let version = live.version;
+            let planned = catch_unwind(AssertUnwindSafe(|| self.plan(&mut live, command, order, now)));
+            let plan = match planned
+                .unwrap_or_else(|panic| Err(Refusal::Crashed { panic: panic_text(&*panic), version }))
+            {
                 Ok(plan) => plan,
                 Err(refusal) => {
                     // A rejection leaves the state as it was; after a panic nothing is trusted.
@@ -172,7 +159,7 @@ impl<W: Workflow> Turn<W> {
             return Ok(live);
         }
         let (journal, entity) = (self.host.journal.clone(), self.entity.clone());
-        tokio::task::spawn_blocking(move || load::<W>(&journal, &entity, None))
+        tokio::task::spawn_blocking(move || rehydrate::load::<W>(&journal, &entity, None))
             .await
             .map_err(|error| Refusal::Damaged(error.to_string()))?
             .map_err(Refusal::Damaged)
@@ -188,8 +175,8 @@ impl<W: Workflow> Turn<W> {
         idempotency: &Idempotency,
         now: Timestamp,
     ) -> Result<Option<Receipt>, Refusal> {
-        let key = idempotency_claim(&self.entity.tenant, &idempotency.key, now.as_millis());
-        kept_answer(&self.host.journal, &key, idempotency).await
+        let key = idempotency::claim(&self.entity.tenant, &idempotency.key, now.as_millis());
+        idempotency::kept_answer(&self.host.journal, &key, idempotency).await
     }
 
     /// Decides, evolves `live` and lays out what must be committed; none where nothing changes.
@@ -246,7 +233,7 @@ impl<W: Workflow> Turn<W> {
         Ok(Some(Plan { append, claims, recorded, refusal }))
     }
 
-    /// The workflow's decision; a panic in it is contained here.
+    /// The workflow's decision.
     fn decide(
         &self,
         live: &Live<W>,
@@ -256,18 +243,12 @@ impl<W: Workflow> Turn<W> {
     ) -> Result<Decision<W>, Refusal> {
         let policy = self.host.policy(&self.entity.tenant);
         let cx = Context { now, policy: &policy, by: &order.meta.by };
-        let decided = catch_unwind(AssertUnwindSafe(|| {
-            #[cfg(feature = "testing")]
-            if let Some(fault) = &self.host.options.fault {
-                assert!(!fault(&self.entity, &format!("{command:?}")), "a fault was put into this turn");
-            }
-            W::decide(&live.state, command.clone(), &cx)
-        }));
-        match decided {
-            Ok(Ok(decision)) => Ok(decision),
-            Ok(Err(rejection)) => Err(Refusal::Rejected(Arc::new(rejection))),
-            Err(panic) => Err(Refusal::Crashed { panic: panic_text(&*panic), version: live.version }),
+        #[cfg(feature = "testing")]
+        if let Some(fault) = &self.host.options.fault {
+            assert!(!fault(&self.entity, &format!("{command:?}")), "a fault was put into this turn");
         }
+        W::decide(&live.state, command.clone(), &cx)
+            .map_err(|rejection| Refusal::Rejected(Arc::new(rejection)))
     }
 
     /// Turns a decision into an append and moves `live` on.
@@ -347,14 +328,14 @@ impl<W: Workflow> Turn<W> {
         now: Timestamp,
     ) -> ClaimRequest {
         let stream = (self.entity.tenant.to_string(), self.entity.kind.to_owned(), self.entity.id);
-        let kept = KeptAnswer {
+        let kept = idempotency::KeptAnswer {
             fingerprint: idempotency.fingerprint,
             stream,
             version: version + u64::from(recorded),
             answer: idempotency.answer.clone(),
         };
         ClaimRequest {
-            key: idempotency_claim(&self.entity.tenant, &idempotency.key, now.as_millis()),
+            key: idempotency::claim(&self.entity.tenant, &idempotency.key, now.as_millis()),
             change: ClaimChange::TakeOnce { owner: codec::encode(&kept) },
         }
     }
@@ -477,117 +458,4 @@ pub(crate) fn stuck_again(timer: &Timer, now: Timestamp) -> Timer {
         due_ms: timer.due_ms,
         stuck: timer.stuck + 1,
     }
-}
-
-/// Reads an entity: its newest usable snapshot and the records after it, up to `version` where given.
-pub(crate) fn load<W: Workflow>(
-    journal: &Journal,
-    entity: &EntityRef,
-    version: Option<u64>,
-) -> Result<Live<W>, String> {
-    let stream = entity.stream();
-    let snapshot = journal.snapshot(&stream).map_err(|error| error.to_string())?.filter(|snapshot| {
-        snapshot.state_revision == W::STATE_REVISION
-            && version.is_none_or(|version| snapshot.version <= version)
-    });
-    let mut live = Live {
-        state: W::State::default(),
-        version: 0,
-        seq: 0,
-        head: [0; 32],
-        armed: Vec::new(),
-        snapshot_version: 0,
-    };
-    if let Some(snapshot) = snapshot {
-        match codec::decode::<W::State>(&snapshot.state) {
-            Ok(state) => {
-                live = Live {
-                    state,
-                    version: snapshot.version,
-                    seq: snapshot.seq,
-                    head: snapshot.head,
-                    armed: snapshot.armed,
-                    snapshot_version: snapshot.version,
-                };
-            }
-            Err(error) => tracing::warn!(
-                "entity.kind" = W::KIND, "entity.id" = %entity.id, %error,
-                "a snapshot could not be read; the entity is replayed from its journal"
-            ),
-        }
-    }
-    for stored in journal.records(&stream, live.version + 1..=version.unwrap_or(u64::MAX)) {
-        let stored = stored.map_err(|error| error.to_string())?;
-        let record = stored.decode().map_err(|error| error.to_string())?;
-        for bytes in &record.events {
-            W::evolve(&mut live.state, &event::<W>(bytes, entity, record.version)?);
-        }
-        live.version = record.version;
-        live.seq = (stored.first_seq + record.events.len() as u64).saturating_sub(1);
-        live.head = stored.hash;
-        live.armed = record.armed;
-    }
-    Ok(live)
-}
-
-/// Reads one stored event.
-pub(crate) fn event<W: Workflow>(
-    stored: &EventBytes,
-    entity: &EntityRef,
-    version: u64,
-) -> Result<W::Event, String> {
-    codec::decode_with(&stored.bytes, |reader| W::decode_event(&stored.name, stored.version, reader)).map_err(
-        |error| format!("{entity} version {version}: event {} v{}: {error}", stored.name, stored.version),
-    )
-}
-
-/// The answer kept under an idempotency key, once it is durable.
-pub(crate) async fn kept_answer(
-    journal: &Journal,
-    key: &ClaimKey,
-    idempotency: &Idempotency,
-) -> Result<Option<Receipt>, Refusal> {
-    let Some(kept) = journal.claim(key).map_err(|error| Refusal::Damaged(error.to_string()))? else {
-        return Ok(None);
-    };
-    let kept: KeptAnswer = codec::decode(&kept).map_err(|error| Refusal::Damaged(error.to_string()))?;
-    journal.barrier().await.map_err(refusal_of)?;
-    if kept.fingerprint != idempotency.fingerprint {
-        return Err(Refusal::KeyReused);
-    }
-    let (tenant, kind, entity) = kept.stream;
-    let stream = throughline_storage::append::StreamId { tenant, kind, entity };
-    let record =
-        journal.record(&stream, kept.version).map_err(|error| Refusal::Damaged(error.to_string()))?;
-    let seq = match record {
-        Some(stored) => {
-            let events = stored.decode().map_err(|error| Refusal::Damaged(error.to_string()))?.events.len();
-            (stored.first_seq + events as u64).saturating_sub(1)
-        }
-        None => 0,
-    };
-    Ok(Some(Receipt { version: kept.version, seq, repeated: Some(kept.answer) }))
-}
-
-/// What a failed commit means to whoever asked for the turn.
-pub(crate) fn refusal_of(error: CommitError) -> Refusal {
-    match error {
-        CommitError::Conflict { .. } | CommitError::Busy => Refusal::Busy,
-        CommitError::ClaimTaken { owner, .. } => {
-            Refusal::Claimed { space: String::new(), owner: Uuid::from_slice(&owner).unwrap_or(Uuid::nil()) }
-        }
-        CommitError::AlreadyDone => Refusal::AlreadyDone,
-        CommitError::NoSpace { .. } => Refusal::NoSpace(error.to_string()),
-        CommitError::TooLarge { .. } => Refusal::Damaged(error.to_string()),
-        CommitError::Failed(reason) => Refusal::Failed(reason),
-    }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

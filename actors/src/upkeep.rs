@@ -12,7 +12,7 @@ use throughline_storage::{
 };
 use uuid::Uuid;
 
-use crate::{engine::Shared, order::EntityRef};
+use crate::{order::EntityRef, shared::Shared};
 
 /// Between two rounds of removals, in machine time.
 const PAUSE: Duration = Duration::from_secs(3600);
@@ -30,7 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 async fn forever(shared: &Shared) {
     for (kind, registered) in &shared.kinds {
-        if let Err(error) = rearm(shared, kind, registered.deadlines_revision()).await {
+        if let Err(error) = rearm(shared, kind, registered.deadlines_revision).await {
             tracing::error!("entity.kind" = kind, %error, "timers could not be compared with their states; tried again at the next start");
         }
     }

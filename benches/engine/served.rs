@@ -128,7 +128,7 @@ impl Server {
             .env("THROUGHLINE__SERVER__LISTEN", "127.0.0.1:0")
             .env("THROUGHLINE__STORAGE__PATH", folder.join("data"))
             .env("THROUGHLINE__CONVERSATION__ACKNOWLEDGE", "false")
-            .env("THROUGHLINE__LOG__FILTER", "warn")
+            .env("THROUGHLINE__LOG__FILTER", "error")
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server's program");

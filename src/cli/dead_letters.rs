@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use throughline_workflows::time::Timestamp;
 
@@ -17,6 +18,7 @@ use super::{
     page::{Page, list},
     remote::{Answer, Remote},
     show::{Column, Rows, plain, pretty, table, time},
+    values,
 };
 
 const ROWS: Rows = Rows(&[
@@ -53,7 +55,8 @@ enum Act {
     #[command(after_help = "Example:\n  throughline dead-letters show 019a9f3e-5c1d-7c3a-9d52-0f6f3f0b7c11")]
     Show {
         /// Its id
-        id: String,
+        #[arg(value_parser = values::id)]
+        id: Uuid,
         #[command(flatten)]
         remote: Remote,
     },
@@ -63,7 +66,8 @@ enum Act {
     )]
     Retry {
         /// Its id
-        id: String,
+        #[arg(value_parser = values::id)]
+        id: Uuid,
         /// Why; kept in the audit
         #[arg(long)]
         reason: String,
@@ -79,7 +83,8 @@ enum Act {
     )]
     Discard {
         /// Its id
-        id: String,
+        #[arg(value_parser = values::id)]
+        id: Uuid,
         /// Why; kept in the audit
         #[arg(long)]
         reason: String,
@@ -96,7 +101,7 @@ impl DeadLetters {
         match &self.act {
             Act::List { page, remote } => list(remote, page, listen, &PATH, Vec::new(), ROWS).await,
             Act::Show { id, remote } => {
-                let answer = remote.client(listen)?.get(&with(&[id]), &[]).await?;
+                let answer = remote.client(listen)?.get(&with(&[&id.to_string()]), &[]).await?;
                 Ok(if remote.json { pretty(&answer.body) } else { letter(&answer.body, answer.now) })
             }
             Act::Retry { id, reason, payload, remote } => {
@@ -104,13 +109,18 @@ impl DeadLetters {
                     Some(file) => json!({ "reason": reason, "payload": read_payload(file)? }),
                     None => json!({ "reason": reason }),
                 };
-                let answer = remote.client(listen)?.send(Method::POST, &with(&[id, "retry"]), &body).await?;
+                let answer = remote
+                    .client(listen)?
+                    .send(Method::POST, &with(&[&id.to_string(), "retry"]), &body)
+                    .await?;
                 Ok(told(remote, &answer, &format!("{id} is tried again")))
             }
             Act::Discard { id, reason, remote } => {
                 let body = json!({ "reason": reason });
-                let answer =
-                    remote.client(listen)?.send(Method::POST, &with(&[id, "discard"]), &body).await?;
+                let answer = remote
+                    .client(listen)?
+                    .send(Method::POST, &with(&[&id.to_string(), "discard"]), &body)
+                    .await?;
                 Ok(told(remote, &answer, &format!("{id} is discarded")))
             }
         }

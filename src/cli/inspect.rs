@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use serde_json::Value;
+use uuid::Uuid;
 
 use throughline_workflows::time::Timestamp;
 
 use super::{
     remote::Remote,
     show::{Column, Rows, plain, pretty, table},
+    values,
 };
 
 const TIMERS: Rows = Rows(&[Column::Plain("name"), Column::Time("due_at"), Column::Plain("stuck")]);
@@ -33,7 +35,8 @@ pub(super) struct Inspect {
     kind: String,
 
     /// Its id
-    id: String,
+    #[arg(value_parser = values::id)]
+    id: Uuid,
 
     /// Its state at this version instead of now
     #[arg(long, value_name = "VERSION")]
@@ -50,7 +53,7 @@ impl Inspect {
     ) -> anyhow::Result<String> {
         let query: Vec<(&str, String)> =
             self.at.map(|version| ("version", version.to_string())).into_iter().collect();
-        let path = ["api", "v1", "system", "actors", &self.kind, &self.id];
+        let path = ["api", "v1", "system", "actors", &self.kind, &self.id.to_string()];
         let answer = self.remote.client(listen)?.get(&path, &query).await?;
         Ok(if self.remote.json { pretty(&answer.body) } else { as_text(&answer.body, answer.now) })
     }

@@ -2,18 +2,18 @@
 //!
 //! What time it is the server says: commands on a manual clock would be wrong by this machine's.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::Value;
 use url::Url;
 
 use throughline_workflows::time::Timestamp;
+
+use super::values;
+use crate::config::reachable;
 
 /// Longer than any answer takes; a retry of a dead letter is one turn.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 pub(super) struct Remote {
     /// The server's address; otherwise the one that the configuration listens on
-    #[arg(long, env = "THROUGHLINE_SERVER", value_name = "URL")]
+    #[arg(long, env = "THROUGHLINE_SERVER", value_name = "URL", value_parser = values::server)]
     server: Option<Url>,
 
     /// The token to show it
@@ -62,22 +62,10 @@ impl Remote {
                 Url::parse(&format!("http://{}", reachable(listen()?))).context("the listening address")?
             }
         };
-        if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
-            bail!("{base} is not the address of a server; one looks like http://127.0.0.1:8080");
-        }
         let http = reqwest::Client::builder().timeout(PATIENCE).build().context("no client")?;
-        Ok(Client { base, token: self.token.clone(), http })
+        let token = self.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
+        Ok(Client { base, token: token.map(str::to_owned), http })
     }
-}
-
-/// A server that listens everywhere is asked on this machine.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 impl Client {
@@ -147,7 +135,7 @@ impl Client {
         let member = |name| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let title = member("title").map_or_else(|| format!("the server answered {status}"), str::to_owned);
         let mut text = match member("detail") {
-            Some(detail) => format!("{title}: {detail}"),
+            Some(detail) => format!("{}: {detail}", title.trim_end_matches('.')),
             None => title,
         };
         if status == StatusCode::UNAUTHORIZED && self.token.is_none() {

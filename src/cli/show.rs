@@ -87,12 +87,8 @@ pub(super) fn time(value: &Value, now: Option<Timestamp>) -> String {
     }
 }
 
-/// How far `at` is from `now`, in its two largest units.
+/// How far `at` is from `now`.
 fn distance(now: Timestamp, at: Timestamp) -> String {
-    let short = |span: Span| {
-        let text = Span::from_secs(span.as_secs()).to_string();
-        text.split(' ').take(2).collect::<Vec<_>>().join(" ")
-    };
     let (ahead, behind) = (at.since(now), now.since(at));
     if ahead.as_secs() > 0 {
         format!("in {}", short(ahead))
@@ -101,6 +97,21 @@ fn distance(now: Timestamp, at: Timestamp) -> String {
     } else {
         "now".to_owned()
     }
+}
+
+/// A span in its largest unit and the one below it, never above days; from a week on in days alone.
+fn short(span: Span) -> String {
+    let seconds = span.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let (large, small) = match (days, hours, minutes) {
+        (7.., _, _) => ((days, "d"), (0, "h")),
+        (1.., _, _) => ((days, "d"), (hours, "h")),
+        (0, 1.., _) => ((hours, "h"), (minutes, "m")),
+        (0, 0, 1..) => ((minutes, "m"), (seconds % 60, "s")),
+        (0, 0, 0) => ((seconds, "s"), (0, "")),
+    };
+    let written = |(count, unit): (u64, &str)| format!("{count}{unit}");
+    if small.0 == 0 { written(large) } else { format!("{} {}", written(large), written(small)) }
 }
 
 #[cfg(test)]
@@ -114,7 +125,9 @@ mod unit {
         let now: Timestamp = "2026-11-21T09:00:00Z".parse().unwrap();
         let shown = |at: &str| time(&json!(at), Some(now));
         assert_eq!(shown("2026-11-21T09:03:20.500Z"), "2026-11-21T09:03:20.500Z (in 3m 20s)");
-        assert_eq!(shown("2026-11-19T08:58:59Z"), "2026-11-19T08:58:59Z (2days 1m ago)");
+        assert_eq!(shown("2026-11-21T10:00:59Z"), "2026-11-21T10:00:59Z (in 1h)");
+        assert_eq!(shown("2026-11-19T07:58:59Z"), "2026-11-19T07:58:59Z (2d 1h ago)");
+        assert_eq!(shown("2027-02-19T08:59:59Z"), "2027-02-19T08:59:59Z (in 89d)");
         assert_eq!(shown("2026-11-21T09:00:00Z"), "2026-11-21T09:00:00Z (now)");
         assert_eq!(time(&json!("2026-11-21T09:00:00Z"), None), "2026-11-21T09:00:00Z");
         assert_eq!(shown("soon"), "soon");

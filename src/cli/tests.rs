@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::{
     Json, Router,
     extract::Path,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse as _,
     routing::{get, post},
 };
@@ -13,6 +13,8 @@ use clap::{CommandFactory as _, Parser as _};
 use serde_json::{Value, json};
 
 use super::*;
+
+const ID: &str = "019a9f3e-5c1d-7c3a-9d52-0f6f3f0b7c11";
 
 fn each_command(command: &clap::Command, visit: &mut impl FnMut(&clap::Command)) {
     visit(command);
@@ -82,7 +84,39 @@ fn wrong_usage_is_told_apart_from_failure() {
     assert_eq!(usage("throughline fly"), 2);
     assert_eq!(usage("throughline dead-letters discard some-id"), 2);
     assert_eq!(usage("throughline token create --role king"), 2);
+    assert_eq!(usage("throughline actors --server https://care.example.com"), 2);
+    assert_eq!(usage("throughline inspect conversation nonsense"), 2);
     assert_eq!(usage("throughline --help"), 0);
+}
+
+#[test]
+fn a_wrong_argument_is_named_with_what_is_allowed() {
+    for (line, argument, allowed) in [
+        ("actors --server https://care.example.com", "--server <URL>", "plain http only"),
+        ("actors --server nonsense", "--server <URL>", "http://127.0.0.1:8080"),
+        ("inspect conversation nonsense", "<ID>", "an id looks like"),
+        ("dead-letters show nonsense", "<ID>", "an id looks like"),
+        ("dead-letters retry nonsense --reason x", "<ID>", "an id looks like"),
+        ("token revoke nonsense", "<ID>", "an id looks like"),
+        ("token create --role agent --agent-id nonsense", "--agent-id <ID>", "an id looks like"),
+        ("token create --role agent --expires-in soon", "--expires-in <DURATION>", "12h"),
+        ("timers --before tomorrow", "--before <TIME>", "RFC 3339"),
+    ] {
+        let words = std::iter::once("throughline").chain(line.split(' '));
+        let said = Cli::try_parse_from(words).unwrap_err().to_string();
+        assert!(said.contains(argument) && said.contains(allowed), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_token_counts_as_none() {
+    let refuse = |headers: HeaderMap| async move {
+        let title = if headers.contains_key(header::AUTHORIZATION) { "A token." } else { "Send a token." };
+        (StatusCode::UNAUTHORIZED, Json(json!({ "title": title, "detail": "There is none." })))
+    };
+    let address = serve(Router::new().route("/api/v1/system/actors", get(refuse))).await;
+    let error = ask_at(address, "actors --token=").await.unwrap_err().to_string();
+    assert_eq!(error, "Send a token: There is none. (give a token with --token or THROUGHLINE_TOKEN)");
 }
 
 #[tokio::test]
@@ -95,13 +129,13 @@ async fn a_server_that_is_not_there_is_named() {
 #[tokio::test]
 async fn a_problem_is_shown_by_title_and_detail() {
     let refuse = || async {
-        let body = json!({ "type": "about:blank", "title": "Not found", "detail": "no conversation x", "status": 404 });
+        let body = json!({ "type": "about:blank", "title": "There is nothing here; check the id.", "detail": "There is no such entity.", "status": 404 });
         (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "application/problem+json")], Json(body))
             .into_response()
     };
     let address = serve(Router::new().route("/api/v1/system/actors/{kind}/{id}", get(refuse))).await;
-    let error = ask_at(address, "inspect conversation x").await.unwrap_err().to_string();
-    assert_eq!(error, "Not found: no conversation x");
+    let error = ask_at(address, &format!("inspect conversation {ID}")).await.unwrap_err().to_string();
+    assert_eq!(error, "There is nothing here; check the id: There is no such entity.");
 }
 
 #[tokio::test]
@@ -130,8 +164,8 @@ async fn an_entity_is_shown_with_its_timers_and_what_it_waits_for() {
         }))
     };
     let address = serve(Router::new().route("/api/v1/system/actors/{kind}/{id}", get(entity))).await;
-    let text = ask_at(address, "inspect conversation a/b").await.unwrap();
-    for words in ["a/b", "\"status\": \"open\"", "snooze", "c1.4.0", "503"] {
+    let text = ask_at(address, &format!("inspect a/b {ID}")).await.unwrap();
+    for words in ["a/b", ID, "\"status\": \"open\"", "snooze", "c1.4.0", "503"] {
         assert!(text.contains(words), "{words}:\n{text}");
     }
 }
@@ -144,10 +178,11 @@ async fn a_dead_letter_is_retried_with_a_reason_and_a_mended_payload() {
     let address = serve(Router::new().route("/api/v1/system/dead-letters/{id}/retry", post(retry))).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "{\"text\": \"mended\"}").unwrap();
-    let line = format!("dead-letters retry d1 --reason mended --json --payload {}", file.path().display());
+    let line = format!("dead-letters retry {ID} --reason mended --json --payload {}", file.path().display());
     let answer: Value = serde_json::from_str(&ask_at(address, &line).await.unwrap()).unwrap();
     assert_eq!(answer["got"], json!({ "reason": "mended", "payload": { "text": "mended" } }));
-    assert_eq!(ask_at(address, "dead-letters retry d1 --reason x").await.unwrap(), "d1 is tried again");
+    let said = ask_at(address, &format!("dead-letters retry {ID} --reason x")).await.unwrap();
+    assert_eq!(said, format!("{ID} is tried again"));
 }
 
 #[tokio::test]
@@ -159,4 +194,11 @@ async fn a_token_is_made_to_expire_by_the_servers_clock() {
         serve(Router::new().route("/healthz", get(health)).route("/api/v1/tokens", post(create))).await;
     let text = ask_at(address, "token create --role agent --expires-in 2d").await.unwrap();
     assert_eq!(text, "token t1, shown this once:\n2026-11-23T09:00:00.000Z");
+}
+
+#[tokio::test]
+async fn a_token_is_tied_to_an_agent() {
+    let create = |Json(body): Json<Value>| async move { Json(json!({ "secret": body["agent_id"] })) };
+    let address = serve(Router::new().route("/api/v1/tokens", post(create))).await;
+    assert_eq!(ask_at(address, &format!("token create --role agent --agent-id {ID}")).await.unwrap(), ID);
 }

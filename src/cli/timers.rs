@@ -10,6 +10,7 @@ use super::{
     page::{Page, list},
     remote::Remote,
     show::{Column, Rows},
+    values,
 };
 
 const ROWS: Rows = Rows(&[
@@ -27,7 +28,7 @@ const ROWS: Rows = Rows(&[
 #[command(after_help = "Example:\n  throughline timers --before 2026-11-22T00:00:00Z")]
 pub(super) struct Timers {
     /// Only what is due before this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     before: Option<Timestamp>,
 
     #[command(flatten)]

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use throughline_workflows::{ids::TenantId, time::Span};
 
@@ -13,6 +14,7 @@ use super::{
     page::{Page, list},
     remote::{Client, Remote},
     show::{Column, Rows, pretty},
+    values,
 };
 
 const ROWS: Rows = Rows(&[
@@ -52,6 +54,9 @@ enum Act {
         /// What to call it in lists
         #[arg(long)]
         name: Option<String>,
+        /// The agent who bears it: what they write to customers then carries the agent's name
+        #[arg(long, value_name = "ID", value_parser = values::id)]
+        agent_id: Option<Uuid>,
         /// How long it is good for, for example 90d; otherwise until it is revoked
         #[arg(long, value_name = "DURATION")]
         expires_in: Option<Span>,
@@ -70,7 +75,8 @@ enum Act {
     #[command(after_help = "Example:\n  throughline token revoke 019a9f3e-5c1d-7c3a-9d52-0f6f3f0b7c11")]
     Revoke {
         /// Its id
-        id: String,
+        #[arg(value_parser = values::id)]
+        id: Uuid,
         #[command(flatten)]
         remote: Remote,
     },
@@ -103,7 +109,7 @@ impl Token {
         listen: impl FnOnce() -> anyhow::Result<SocketAddr>,
     ) -> anyhow::Result<String> {
         match &self.act {
-            Act::Create { role, tenant, name, expires_in, remote } => {
+            Act::Create { role, tenant, name, agent_id, expires_in, remote } => {
                 let client = remote.client(listen)?;
                 let mut body = json!({ "role": role.name() });
                 if let Some(tenant) = tenant {
@@ -111,6 +117,9 @@ impl Token {
                 }
                 if let Some(name) = name {
                     body["name"] = json!(name);
+                }
+                if let Some(agent) = agent_id {
+                    body["agent_id"] = json!(agent);
                 }
                 if let Some(span) = expires_in {
                     body["expires_at"] = expiry(&client, *span).await?;
@@ -121,7 +130,8 @@ impl Token {
             Act::List { page, remote } => list(remote, page, listen, &PATH, Vec::new(), ROWS).await,
             Act::Revoke { id, remote } => {
                 let [api, version, tokens] = PATH;
-                let path = [api, version, tokens, id];
+                let id = id.to_string();
+                let path = [api, version, tokens, &id];
                 let answer = remote.client(listen)?.send(Method::DELETE, &path, &json!({})).await?;
                 Ok(if remote.json { pretty(&answer.body) } else { format!("{id} is revoked") })
             }

@@ -1,7 +1,7 @@
 //! The sections of `config.toml` that hold for the whole server, one struct each.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
 
@@ -36,6 +36,17 @@ impl Default for Server {
             webhook_patience: Span::from_secs(5),
         }
     }
+}
+
+/// Where this machine reaches a server that listens on `listen`: one that listens everywhere answers on the loopback
+/// address too.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// `[storage]`: the data folder.

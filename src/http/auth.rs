@@ -150,6 +150,12 @@ impl Caller {
         By { kind, id: Some(id), name: Some(self.name.clone()), via: Some("api".to_owned()) }
     }
 
+    /// The name under which this caller writes to customers: an agent's only, never a token's.
+    pub(crate) fn agent_name(&self) -> Option<String> {
+        let is_an_agents = self.agent_id.is_some() && self.role != Role::Api;
+        is_an_agents.then(|| self.name.clone())
+    }
+
     /// What made an act of this caller happen.
     pub(crate) fn cause(&self) -> Cause {
         Cause { kind: CauseKind::Command, id: format!("token/{}", self.token_id) }

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{FromRequestParts, Path, Query, RawPathParams},
+    extract::{FromRequestParts, Path, Query, RawPathParams, path::ErrorKind, rejection::PathRejection},
     http::{Uri, request::Parts},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -46,7 +46,13 @@ pub(crate) async fn named<T: FromStr>(parts: &mut Parts, edge: &Arc<Edge>, name:
         .await
         .map_err(|_| Problem::with(Kind::NotFound, "The path is not text."))?;
     let text = params.iter().find(|(param, _)| *param == name).map(|(_, value)| value).unwrap_or_default();
-    text.parse().map_err(|_| Problem::with(Kind::NotFound, format!("{text:?} is no {name}.")))
+    text.parse().map_err(|_| no_such(name, text))
+}
+
+/// What stands in the path for `name` cannot be one.
+fn no_such(name: &str, text: &str) -> Problem {
+    let looks = if name.ends_with("id") { "; an id is a UUID, as the lists show it" } else { "" };
+    Problem::with(Kind::NotFound, format!("{text:?} is no {}{looks}.", name.replace('_', " ")))
 }
 
 /// Everything in the path, as a tuple or a struct.
@@ -56,11 +62,24 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Edge>> for At<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
-        let Path(value) = Path::from_request_parts(parts, edge)
-            .await
-            .map_err(|error| Problem::with(Kind::NotFound, format!("{}.", error.body_text())))?;
+        let Path(value) =
+            Path::from_request_parts(parts, edge).await.map_err(|error| unreadable_path(&error))?;
         Ok(Self(value))
     }
+}
+
+/// Which part of the path cannot be read.
+fn unreadable_path(error: &PathRejection) -> Problem {
+    if let PathRejection::FailedToDeserializePathParams(error) = error {
+        match error.kind() {
+            ErrorKind::ParseErrorAtKey { key, value, .. }
+            | ErrorKind::DeserializeError { key, value, .. } => {
+                return no_such(key, value);
+            }
+            _ => {}
+        }
+    }
+    Problem::with(Kind::NotFound, "The path cannot be read.")
 }
 
 /// The query of the URL, without what [`Paging`] reads.

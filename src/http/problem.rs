@@ -3,7 +3,7 @@
 //! Every refusal of the edge becomes a [`Problem`]; handlers return it with `?`. The list of kinds is [`Kind::ALL`],
 //! which the API document shows, so the two cannot differ.
 
-mod refusals;
+pub(super) mod refusals;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -41,7 +41,7 @@ pub(crate) enum Kind {
     IllegalMove,
     /// It contradicts what is there.
     Conflict,
-    /// The body is larger than the server takes.
+    /// It is larger than the server takes.
     TooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
@@ -126,7 +126,11 @@ impl Kind {
                 StatusCode::CONFLICT,
                 "This contradicts what is there; look at it and decide anew.",
             ),
-            Self::TooLarge => ("/problems/too-large", StatusCode::PAYLOAD_TOO_LARGE, "Send a smaller body."),
+            Self::TooLarge => (
+                "/problems/too-large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Send less at once, within the limit that the detail names.",
+            ),
             Self::UnsupportedMediaType => (
                 "/problems/unsupported-media-type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -191,8 +195,9 @@ pub(crate) struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "identity.emails[0]")]
     field: Option<String>,
-    /// The moves that are legal now, where one was not.
+    /// What can be asked for now, by the last part of its path, where a move was illegal.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["messages", "resolve"]))]
     legal_moves: Option<Vec<String>>,
     /// Names this occurrence in the server's log, where it is a fault of the server.
     #[serde(skip_serializing_if = "Option::is_none")]

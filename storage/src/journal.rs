@@ -244,6 +244,16 @@ impl Journal {
     }
 
     /// Room for something new, if the journal keeps up with what it has.
+    /// Whether new inbound would be taken right now. For work that is done before the commit, such as storing what
+    /// the append will name.
+    ///
+    /// # Errors
+    /// What the commit of an inbound append would answer: [`CommitError::Busy`], [`CommitError::NoSpace`] or
+    /// [`CommitError::Failed`].
+    pub fn admits_inbound(&self) -> Result<(), CommitError> {
+        self.admit(0).map(drop)
+    }
+
     fn admit(&self, bytes: usize) -> Result<Room, CommitError> {
         let Inner { shared, disk, late_after, inbox_max, .. } = &*self.inner;
         disk.has_room()?;

@@ -295,3 +295,85 @@ fn header<'a>(mail: &'a str, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no {name} in {mail}"))
         .trim()
 }
+
+#[tokio::test]
+async fn a_name_that_comes_later_becomes_the_customers_name() {
+    let site = Site::new();
+    let server = site.start();
+    provider::sms(&server, "SM1", "+15550123456", "no name yet").await.unwrap();
+    let customer = only_conversation(&server, 2).await["customer"]["id"].as_str().unwrap().to_owned();
+    let named = json!({ "id": "n", "from": { "phone": "+15550123456", "name": "Amara Osei" }, "text": "hello" });
+    let url = format!("{}/api/webhooks/generic/web", server.base);
+    Answer::of(server.client.post(url).json(&named)).await.ok();
+    only_conversation(&server, 3).await;
+    let shown = server
+        .until("/api/v1/customers?q=Amara", |list| (list["total"] == 1).then(|| list["items"][0].clone()))
+        .await;
+    assert_eq!(shown["id"], customer.as_str());
+    assert_eq!(shown["profile"]["name"], "Amara Osei", "{shown}");
+}
+
+#[tokio::test]
+async fn a_file_that_came_with_a_message_can_be_read_and_is_kept_once_however_often_it_comes() {
+    let site = Site::new();
+    let server = site.start();
+    let body = json!({
+        "id": "with-a-file", "from": { "email": "ada@example.com" }, "text": "see the picture",
+        "attachments": [{ "name": "lamp.txt", "media_type": "text/plain", "content_base64": "YSBicm9rZW4gbGFtcA==" }]
+    });
+    let url = format!("{}/api/webhooks/generic/web", server.base);
+    for _ in 0..3 {
+        Answer::of(server.client.post(&url).json(&body)).await.ok();
+    }
+    let conversation = only_conversation(&server, 2).await;
+    let attachment = &conversation["messages"][0]["attachments"][0];
+    assert_eq!(attachment["name"], "lamp.txt");
+    let read = server.get(attachment["url"].as_str().unwrap()).await;
+    assert_eq!((read.status, &read.body), (200, &Value::String("a broken lamp".to_owned())));
+    assert_eq!(files_below(&site.data().join("blobs")), 1);
+}
+
+fn files_below(folder: &std::path::Path) -> usize {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { files_below(&path) } else { 1 })
+        .sum()
+}
+
+#[tokio::test]
+async fn the_document_of_the_api_is_served_with_a_page_to_read_it() {
+    let site = Site::new();
+    let server = site.start();
+    let document = server.get("/api/openapi.json").await.ok();
+    for path in ["/api/v1/conversations/{id}/messages", "/api/webhooks/twilio/sms", "/readyz"] {
+        assert!(document["paths"][path].is_object(), "{path} is described");
+    }
+    let page = server.get("/api/docs/").await;
+    assert_eq!(page.status, 200);
+    let page = page.body.as_str().unwrap().to_owned();
+    assert!(!page.contains("//unpkg") && !page.contains("//cdn"), "it needs no internet: {page}");
+    server.get("/readyz").await.ok();
+    server.get("/healthz").await.ok();
+}
+
+#[test]
+fn a_workflow_of_ones_own_keeps_its_promise_over_a_restart() {
+    // Examples are built beside the tests.
+    let here = std::env::current_exe().unwrap();
+    let example = here.ancestors().nth(2).unwrap().join("examples/own_workflow");
+    let told = std::process::Command::new(&example).output().unwrap();
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success(), "{said}{}", String::from_utf8_lossy(&told.stderr));
+    assert!(said.contains("heard: water the plants") && said.contains(".2.0, attempt 1"), "{said}");
+}
+
+#[test]
+fn an_idle_server_is_small() {
+    let site = Site::new();
+    let server = site.start();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: u64 = resident.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(kib < 60 * 1024, "{kib} KiB are resident");
+}

@@ -9,6 +9,8 @@ use throughline_actors::{
     testing::World,
 };
 use throughline_workflows::{
+    ids::MessageId,
+    message::{Address, Channel, Details, Inbound},
     time::{Span, Timestamp},
     views::{EventMeta, View},
     workflow::{ActivityError, Claim, Context, Deadlines, Decision, EventType, Workflow},
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     Due,
     /// Panics.
     Explode,
+    /// Panics when its event is recorded.
+    ExplodeLater,
     /// Is refused.
     Refuse,
 }
@@ -56,6 +60,7 @@ pub(crate) enum Event {
     Announced(String),
     NotAnnounced(String),
     Late,
+    Exploded,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,6 +124,7 @@ impl Workflow for Parcel {
             Command::NotAnnounced(what) => Decision::event(Event::NotAnnounced(what)),
             Command::Due => Decision::event(Event::Late),
             Command::Explode => panic!("the parcel explodes"),
+            Command::ExplodeLater => Decision::event(Event::Exploded),
             Command::Refuse => return Err(Refused),
         })
     }
@@ -138,6 +144,7 @@ impl Workflow for Parcel {
                     state.due = None;
                 }
             }
+            Event::Exploded => panic!("the parcel explodes on the way"),
             Event::Asked(_) | Event::Labelled(_) => {}
         }
     }
@@ -166,6 +173,7 @@ impl Workflow for Parcel {
             Event::Announced(_) => "announced",
             Event::NotAnnounced(_) => "not_announced",
             Event::Late => "late",
+            Event::Exploded => "exploded",
         };
         EventType { name, version: 1 }
     }
@@ -241,4 +249,26 @@ impl Performer<Parcel> for Announcer {
 pub(crate) async fn start(world: &World, announcer: &Announcer) -> Engine {
     let announcer = announcer.clone();
     world.start(|builder: EngineBuilder| builder.workflow::<Parcel>(announcer).view::<Counts>()).await
+}
+
+/// A customer's message, for the door.
+pub(crate) fn message(engine: &Engine) -> Inbound {
+    Inbound {
+        id: MessageId(engine.mint()),
+        channel: Channel::Generic("web".to_owned()),
+        provider_message_id: engine.mint().to_string(),
+        from: vec![Address::email("ada@example.com")],
+        name: None,
+        to: None,
+        text: "Where is it?".to_owned(),
+        subject: None,
+        attachments: Vec::new(),
+        thread: None,
+        vouched: false,
+        automatic: false,
+        details: Details::None,
+        metadata: String::new(),
+        sent_at: None,
+        received_at: engine.now(),
+    }
 }

@@ -1,13 +1,13 @@
 //! Turns: what is durable, what a crash costs, and what comes back after a restart.
 
-use std::time::Duration;
+use std::{ops::Bound, time::Duration};
 
 use throughline_actors::{
     engine::SendError,
     order::{CommandMeta, Idempotency},
     testing::{World, meta},
 };
-use throughline_storage::store::memory::Failure;
+use throughline_storage::store::{Batch, Store, memory::Failure};
 use throughline_workflows::time::Span;
 
 use crate::parcel::{Announcer, Command, Counts, Parcel, start};
@@ -200,4 +200,68 @@ async fn a_drained_engine_has_finished_what_it_began() {
     let engine = start(&world, &announcer).await;
     let sent = engine.state::<Parcel>(&tenant, id).await.unwrap().map_or(0, |(state, _)| state.sent);
     assert_eq!(sent, done);
+}
+
+#[tokio::test]
+async fn a_panic_anywhere_in_a_turn_is_answered_and_costs_that_command_only() {
+    let world = World::new();
+    let engine = start(&world, &Announcer::default()).await;
+    let (tenant, id) = (World::tenant(), engine.mint());
+    engine.send::<Parcel>(&tenant, id, send(), meta(&engine)).await.unwrap();
+    let keyed = CommandMeta {
+        idempotency: Some(Idempotency { key: "k".to_owned(), fingerprint: [0; 32], answer: String::new() }),
+        ..meta(&engine)
+    };
+    let crashed = engine.send::<Parcel>(&tenant, id, Command::ExplodeLater, keyed).await;
+    assert!(matches!(crashed, Err(SendError::Crashed(_))), "{crashed:?}");
+    engine.send::<Parcel>(&tenant, id, send(), meta(&engine)).await.unwrap();
+    assert_eq!(engine.state::<Parcel>(&tenant, id).await.unwrap().unwrap().0.sent, 2);
+}
+
+#[tokio::test]
+async fn an_engine_whose_store_fails_says_that_it_is_broken() {
+    let world = World::new();
+    let engine = start(&world, &Announcer::default()).await;
+    let mut broken = engine.broken();
+    world.store.faults().fail_next(Failure::BeforeWriting);
+    let id = engine.mint();
+    engine.send::<Parcel>(&World::tenant(), id, send(), meta(&engine)).await.unwrap_err();
+    let reason = broken.wait_for(Option::is_some).await.unwrap().clone();
+    assert!(reason.is_some());
+    let after = engine.receive(&World::tenant(), crate::parcel::message(&engine), Vec::new(), id).await;
+    assert!(matches!(after, Err(SendError::Draining | SendError::Failed(_))), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_named_and_the_rest_is_still_served() {
+    let world = World::new();
+    let engine = start(&world, &Announcer::default()).await;
+    let (tenant, hurt, well) = (World::tenant(), engine.mint(), engine.mint());
+    for id in [hurt, well] {
+        engine.send::<Parcel>(&tenant, id, send(), meta(&engine)).await.unwrap();
+    }
+    engine.drain().await.unwrap();
+    let world = world.after_power_cut();
+    flip_a_bit_of(&world, hurt.as_bytes());
+
+    let engine = start(&world, &Announcer::default()).await;
+    let told = engine.state::<Parcel>(&tenant, hurt).await.unwrap_err();
+    assert!(told.contains(&hurt.to_string()) && told.contains("record 1 of parcel"), "{told}");
+    let refused = engine.send::<Parcel>(&tenant, hurt, send(), meta(&engine)).await;
+    assert!(matches!(refused, Err(SendError::Damaged(_))), "nothing is built on damage: {refused:?}");
+    assert_eq!(engine.send::<Parcel>(&tenant, well, send(), meta(&engine)).await.unwrap().version, 2);
+}
+
+/// Flips one bit in the one record of the entity, as a failing disk would.
+fn flip_a_bit_of(world: &World, entity: &[u8]) {
+    let record =
+        world.store.range(Bound::Unbounded, Bound::Unbounded).map(Result::unwrap).find(|(key, _)| {
+            key.windows(16).any(|part| part == entity) && key.ends_with(&1u64.to_be_bytes())
+        });
+    let (key, mut value) = record.unwrap();
+    let middle = value.len() / 2;
+    value[middle] ^= 4;
+    let mut batch = Batch::default();
+    batch.put(key, value);
+    world.store.commit(batch).unwrap();
 }

@@ -140,7 +140,7 @@ async fn begin(State(edge): State<Arc<Edge>>, change: Change<Begin>) -> Result<R
     let channel: Option<Channel> = optional_word("channel", body.channel.as_deref())?;
     let priority: Option<Severity> = optional_word("priority", body.priority.as_deref())?;
     let attachments = files(&body.attachments)?;
-    let by = speaker(&edge, &change, body.on_behalf_of).await?;
+    let speaker = speaker(&edge, &change, body.on_behalf_of).await?;
     let (customer, to) = match (body.customer_id, &body.to) {
         (Some(id), None) => known_customer(&edge, &change, id, channel.as_ref()).await?,
         (None, Some(to)) => {
@@ -154,7 +154,7 @@ async fn begin(State(edge): State<Arc<Edge>>, change: Change<Begin>) -> Result<R
     let (id, message_id) = (edge.engine.mint(), edge.engine.mint());
     let tenant = &change.caller.tenant;
     let begun = Begun { id, message_id, customer_id: customer.id.0 };
-    let meta = change.meta_by(by, &begun)?;
+    let meta = change.meta_by(speaker.by, &begun)?;
     let mut races = 0;
     let receipt = loop {
         let current = edge.engine.owner(tenant, CURRENT_SPACE, &customer.id.to_string()).await;
@@ -166,6 +166,7 @@ async fn begin(State(edge): State<Arc<Edge>>, change: Change<Begin>) -> Result<R
                 channel: channel.clone(),
                 text: body.text.clone(),
                 attachments: attachments.clone(),
+                agent_name: speaker.agent_name.clone(),
             },
             to: to.clone(),
             subject: body.subject.clone(),
@@ -195,15 +196,16 @@ async fn answer(
     check_own(&edge, &change.caller, Action::WriteToCustomer, id).await?;
     let body = &change.body;
     check_length("text", &body.text)?;
-    let by = speaker(&edge, &change, body.on_behalf_of).await?;
+    let speaker = speaker(&edge, &change, body.on_behalf_of).await?;
     let written = Written { id: edge.engine.mint(), conversation_id: id };
     let message = NewMessage {
         id: MessageId(written.id),
         channel: optional_word("channel", body.channel.as_deref())?,
         text: body.text.clone(),
         attachments: files(&body.attachments)?,
+        agent_name: speaker.agent_name,
     };
-    let meta = change.meta_by(by, &written)?;
+    let meta = change.meta_by(speaker.by, &written)?;
     let command = Command::Reply { message };
     let receipt = edge.engine.send::<Conversation>(&change.caller.tenant, id, command, meta).await?;
     Ok(Changed::new(written, receipt)
@@ -223,7 +225,7 @@ async fn note(
 ) -> Result<Response, Problem> {
     check_own(&edge, &change.caller, Action::WriteNote, id).await?;
     check_length("text", &change.body.text)?;
-    let by = speaker(&edge, &change, change.body.on_behalf_of).await?;
+    let Speaker { by, .. } = speaker(&edge, &change, change.body.on_behalf_of).await?;
     let written = Written { id: edge.engine.mint(), conversation_id: id };
     let command = Command::AddNote { note_id: NoteId(written.id), text: change.body.text.clone() };
     let meta = change.meta_by(by, &written)?;
@@ -232,10 +234,20 @@ async fn note(
         .created(|written| format!("/api/v1/conversations/{}", written.conversation_id)))
 }
 
+/// Whose words something is.
+struct Speaker {
+    /// As which actor it is recorded.
+    by: By,
+    /// The name that a customer reads, where an agent speaks.
+    agent_name: Option<String>,
+}
+
 /// Whose words these are: the caller's, or those of the agent for whom a program writes.
-async fn speaker<T>(edge: &Edge, change: &Change<T>, on_behalf_of: Option<Uuid>) -> Result<By, Problem> {
+async fn speaker<T>(edge: &Edge, change: &Change<T>, on_behalf_of: Option<Uuid>) -> Result<Speaker, Problem> {
     let caller = &change.caller;
-    let Some(agent) = on_behalf_of else { return Ok(caller.by()) };
+    let Some(agent) = on_behalf_of else {
+        return Ok(Speaker { by: caller.by(), agent_name: caller.agent_name() });
+    };
     if caller.role != Role::Api {
         let detail = "on_behalf_of is for tokens of the role api; this token speaks for its own bearer.";
         return Err(Problem::with(Kind::Forbidden, detail).field("on_behalf_of"));
@@ -243,7 +255,9 @@ async fn speaker<T>(edge: &Edge, change: &Change<T>, on_behalf_of: Option<Uuid>)
     let state = edge.engine.state::<Agent>(&caller.tenant, agent).await.map_err(Problem::unreadable)?;
     let facts = state.as_ref().and_then(|(state, _)| state.facts()).filter(|facts| facts.profile.active);
     let facts = facts.ok_or_else(|| Problem::invalid("on_behalf_of", "There is no such active agent."))?;
-    Ok(By { kind: ByKind::Person, id: Some(agent), name: Some(facts.profile.name.clone()), ..caller.by() })
+    let agent_name = Some(facts.profile.name.clone());
+    let by = By { kind: ByKind::Person, id: Some(agent), name: agent_name.clone(), ..caller.by() };
+    Ok(Speaker { by, agent_name })
 }
 
 fn files(given: &[File]) -> Result<Vec<Attachment>, Problem> {

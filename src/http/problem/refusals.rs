@@ -1,7 +1,10 @@
 //! From a refusal of the engine or of a workflow to the problem that tells it.
 
 use throughline_actors::{engine::SendError, introspect::InspectError, projector::ViewError};
-use throughline_workflows::{conversation, record};
+use throughline_workflows::{
+    conversation::{self, Move},
+    record,
+};
 
 use super::{Kind, Problem};
 
@@ -29,7 +32,13 @@ where
             SendError::Busy => Self::with(Kind::Overloaded, "Too much is waiting to be written."),
             SendError::NoSpace(detail) => {
                 tracing::warn!(%detail, "a request was refused for want of space");
-                Self::with(Kind::Overloaded, "There is too little free space to take anything new.")
+                Self::with(
+                    Kind::Overloaded,
+                    "The server's disk is nearly full: nothing new is taken until there is room.",
+                )
+            }
+            SendError::TooLarge(detail) => {
+                Self::with(Kind::TooLarge, format!("It is too much to be kept: {detail}."))
             }
             SendError::Failed(detail) | SendError::Damaged(detail) => Self::unreadable(detail),
             SendError::Draining | SendError::Unknown => Self::with(Kind::Unavailable, text),
@@ -48,15 +57,33 @@ impl From<conversation::Rejection> for Problem {
         use conversation::Rejection;
         let text = rejection.to_string();
         match rejection {
-            Rejection::IllegalMove { legal, .. } => {
-                let legal = legal.iter().map(|legal| legal.as_str().to_owned()).collect();
-                Self::with(Kind::IllegalMove, text).legal_moves(legal)
+            Rejection::IllegalMove { from, wanted, legal } => {
+                let wanted = path_of(wanted).unwrap_or(wanted.as_str());
+                let legal: Vec<_> = legal.into_iter().filter_map(path_of).map(str::to_owned).collect();
+                let possible = legal.join(", ");
+                let detail = format!(
+                    "`{wanted}` is not possible while the conversation is `{from}`; possible: {possible}."
+                );
+                Self::with(Kind::IllegalMove, detail).legal_moves(legal)
             }
             Rejection::Closed | Rejection::Exists => Self::with(Kind::Conflict, text),
             Rejection::Unknown => Self::unknown("conversation"),
             Rejection::Invalid { field, .. } => Self::invalid(field, text),
             Rejection::NoAddress { .. } => Self::invalid("channel", text),
         }
+    }
+}
+
+/// The last part of the path by which a person orders a move. None for what nobody orders, because a customer or the
+/// engine does it, and for what has no path in this version.
+pub(in crate::http) const fn path_of(wanted: Move) -> Option<&'static str> {
+    match wanted {
+        Move::Replied => Some("messages"),
+        Move::HandOff => Some("hand-off"),
+        Move::Resolve => Some("resolve"),
+        Move::Reopen => Some("reopen"),
+        Move::Snooze => Some("snooze"),
+        Move::Queued | Move::CustomerWrote | Move::Escalate | Move::HandBack | Move::JudgedAnew => None,
     }
 }
 
@@ -88,5 +115,31 @@ impl From<InspectError> for Problem {
                 Self::with(Kind::NotFound, error.to_string())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn told(error: SendError<Infallible>) -> serde_json::Value {
+        Problem::from(error).as_json()
+    }
+
+    #[test]
+    fn what_the_store_cannot_take_in_one_piece_is_too_large_and_the_limit_is_named() {
+        let told = told(SendError::TooLarge("a value of 70000 bytes is more than the 65536".to_owned()));
+        assert_eq!(told["status"], 413);
+        assert!(told["detail"].as_str().unwrap().contains("65536"), "{told}");
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_what_lies_on_it_is_not() {
+        let told = told(SendError::NoSpace("data/blobs: no space left on device".to_owned()));
+        assert_eq!(told["status"], 503);
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.contains("disk is nearly full") && !detail.contains("data/blobs"), "{told}");
     }
 }

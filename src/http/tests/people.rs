@@ -1,6 +1,9 @@
 //! Who may do what, and what persons do in a conversation.
 
+use throughline_workflows::conversation::Move;
+
 use super::*;
+use crate::http::problem::refusals::path_of;
 
 #[tokio::test]
 async fn a_request_without_a_good_token_is_told_how_to_send_one() {
@@ -122,15 +125,66 @@ async fn an_illegal_move_names_the_state_and_the_legal_ones() {
     let path = format!("/api/v1/conversations/{id}");
     let answer = world.post(&format!("{path}/reopen"), json!({})).await;
     let problem = answer.is_problem(409, "illegal-move");
-    assert!(problem.detail().contains("awaiting_agent"), "{}", problem.body);
-    assert!(problem.body["legal_moves"].as_array().unwrap().contains(&json!("resolve")), "{}", problem.body);
+    assert_eq!(
+        problem.detail(),
+        "`reopen` is not possible while the conversation is `awaiting_agent`; \
+         possible: messages, hand-off, resolve, snooze."
+    );
+    assert_eq!(problem.body["legal_moves"], json!(["messages", "hand-off", "resolve", "snooze"]));
     let body = json!({ "outcome": "answered", "summary": "Told her." });
     assert_eq!(world.post(&format!("{path}/resolve"), body).await.status, 200);
+    let answer = world.post(&format!("{path}/messages"), json!({ "text": "One more thing." })).await;
+    let problem = answer.is_problem(409, "illegal-move");
+    assert!(problem.detail().starts_with("`messages` is not possible"), "{}", problem.body);
+    assert_eq!(problem.body["legal_moves"], json!(["resolve", "reopen"]));
     let reopened = world.ask(&world.admin, "POST", &format!("{path}/reopen"), None, &[]).await;
     assert_eq!(reopened.status, 200, "a body without fields may be absent: {}", reopened.body);
     assert_eq!(world.get(&path).await.body["status"], "reopened");
     let answer = world.post(&format!("{path}/resolve"), json!({ "outcome": "fine" })).await;
     assert_eq!(answer.is_problem(422, "invalid").body["field"], "outcome");
+}
+
+#[tokio::test]
+async fn the_legal_moves_are_those_with_a_path() {
+    let world = World::new().await;
+    let document = world.ask("", "GET", "/api/openapi.json", None, &[]).await.body;
+    let paths = document["paths"].as_object().unwrap();
+    for wanted in Move::ALL {
+        let path = path_of(*wanted).map_or_else(|| wanted.as_str().replace('_', "-"), str::to_owned);
+        let served = paths.contains_key(&format!("/api/v1/conversations/{{id}}/{path}"));
+        assert_eq!(served, path_of(*wanted).is_some(), "{wanted}");
+    }
+}
+
+#[tokio::test]
+async fn only_an_agent_lends_a_name_to_a_customer() {
+    let world = World::new().await;
+    let id = world.conversation().await;
+    let grace = world.post("/api/v1/agents", json!({ "name": "Grace" })).await.body["id"].clone();
+    let hers = world.token("agent", json!({ "agent_id": grace })).await;
+    let nobodys = world.token("supervisor", json!({ "name": "the night desk" })).await;
+    let program = world.token("api", json!({ "agent_id": grace, "name": "the shop" })).await;
+    let path = format!("/api/v1/conversations/{id}/messages");
+    for (token, text) in [(&hers, "By Grace."), (&nobodys, "By nobody."), (&program, "By a program.")] {
+        let answer = world.ask(token, "POST", &path, Some(json!({ "text": text })), &[]).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+    let begun = json!({ "to": { "email": "bob@example.com" }, "text": "Hello Bob" });
+    let begun = world.ask(&nobodys, "POST", "/api/v1/conversations", Some(begun), &[]).await.body;
+    let queued = async |conversation: &Value, text: &str| {
+        let id = conversation.as_str().unwrap();
+        let history = world.get(&format!("/api/v1/system/actors/conversation/{id}/history")).await.body;
+        let events = history["items"].as_array().unwrap().clone();
+        let details = events.iter().map(|event| event["details"]["message_queued"].clone());
+        details.into_iter().find(|queued| queued["message"]["text"] == text).unwrap()
+    };
+    let id = json!(id);
+    assert_eq!(queued(&id, "By Grace.").await["message"]["from_name"], "Grace");
+    for (id, text) in [(&id, "By nobody."), (&id, "By a program."), (&begun["id"], "Hello Bob")] {
+        let queued = queued(id, text).await;
+        assert_eq!(queued["message"]["from_name"], Value::Null, "{text}: the tenant's name then: {queued}");
+    }
+    assert_eq!(queued(&id, "By nobody.").await["by"]["name"], "the night desk", "the audit keeps it");
 }
 
 #[tokio::test]

@@ -226,6 +226,9 @@ async fn pause_or_give_up(error: SendError<std::convert::Infallible>) -> Result<
         return Ok(());
     }
     tracing::warn!(%error, "a webhook could not be made durable");
+    if matches!(error, SendError::NoSpace(_) | SendError::TooLarge(_)) {
+        return Err(error.into()); // These say what is wrong with the disk, or with the message.
+    }
     Err(Problem::with(Kind::Overloaded, "The message could not be kept; send it again."))
 }
 

@@ -15,6 +15,10 @@ const LOCK: &str = "LOCK";
 const FORMAT: &str = "FORMAT";
 const FORMAT_NEW: &str = "FORMAT.new";
 
+/// What to do about damage, in words that end a sentence.
+pub(super) const ADVICE: &str = "stop the server, keep a copy of the whole data folder as it is, and put in its place \
+                                 a copy that was taken while the server was stopped";
+
 /// A process that was just killed may hold its locks for some milliseconds more.
 pub(super) const LOCK_TRIES: u32 = 50;
 pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -137,13 +141,13 @@ impl Format {
                 Some(value) if value == wanted => {}
                 Some(value) => {
                     return Err(StoreError::Unsuitable(format!(
-                        "{path} was made with {name} {value} and cannot be opened with {name} {wanted}: use what \
-                         made it, or export there and import into a new folder"
+                        "{path} was made with {name} {value} and cannot be opened with {name} {wanted}: use the \
+                         program and the settings that made it, or a new folder"
                     )));
                 }
                 None => {
                     return Err(StoreError::Damaged(format!(
-                        "{path}/{FORMAT} does not say its {name}: restore the folder from a backup"
+                        "{path}/{FORMAT} does not say its {name}; {ADVICE}"
                     )));
                 }
             }

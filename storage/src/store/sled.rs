@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use ::sled::{Config, Db, Error, IVec, Iter};
 
-use super::folder::{Folder, Format, LOCK_PAUSE, LOCK_TRIES, failed, sync_folder};
+use super::folder::{ADVICE, Folder, Format, LOCK_PAUSE, LOCK_TRIES, failed, sync_folder};
 use super::panics::catch;
 use super::{Batch, Pair, Pairs, Store, StoreError, is_empty_range};
 
@@ -319,9 +319,6 @@ fn open_data(folder: &Folder) -> Result<File, StoreError> {
     let path = folder.join(DATA);
     OpenOptions::new().read(true).write(true).open(&path).map_err(|error| failed(&path, &error))
 }
-
-const ADVICE: &str =
-    "stop, copy the folder aside, verify the copy, and restore the last backup if it does not verify";
 
 fn damaged(path: &Path, said: &str) -> StoreError {
     StoreError::Damaged(format!("{} cannot be opened: `{said}`; {ADVICE}", path.display()))

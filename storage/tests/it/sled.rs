@@ -134,7 +134,7 @@ fn a_closed_store_answers_and_changes_nothing() {
 
 fn assert_damaged(outcome: Result<SledStore, StoreError>, said: &str) {
     let Err(StoreError::Damaged(why)) = outcome else { panic!("no damage was found") };
-    assert!(why.contains(said) && why.contains("restore the last backup"), "{why}");
+    assert!(why.contains(said) && why.contains("keep a copy of the whole data folder"), "{why}");
 }
 
 fn one_key() -> Batch {

@@ -136,6 +136,9 @@ pub struct NewMessage {
     pub text: String,
     /// Files to send along.
     pub attachments: Vec<Attachment>,
+    /// The agent's name, where these are an agent's words. Only an agent lends a name to a customer: without one the
+    /// message goes out under the tenant's, whatever name the order's author has inside.
+    pub agent_name: Option<String>,
 }
 
 /// What became of a send.

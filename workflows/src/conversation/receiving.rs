@@ -141,6 +141,7 @@ fn acknowledge(
         text: template::acknowledgement(cx.policy, facts.customer.language.as_deref(), name),
         attachments: Vec::new(),
         by: By::engine(),
+        agent_name: None,
         automatic: true,
         why: WhyChannel::LastUsed,
     };

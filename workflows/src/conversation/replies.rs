@@ -17,7 +17,7 @@ use crate::{
     ids::{ConversationId, MessageId},
     message::{Address, Attachment, Channel, Outbound},
     words::Severity,
-    workflow::{By, ByKind, Context, Decision, Workflow},
+    workflow::{By, Context, Decision, Workflow},
 };
 
 /// The longest text that a person can send or note, in bytes.
@@ -44,6 +44,7 @@ pub(super) struct Letter {
     pub(super) text: String,
     pub(super) attachments: Vec<Attachment>,
     pub(super) by: By,
+    pub(super) agent_name: Option<String>,
     pub(super) automatic: bool,
     pub(super) why: WhyChannel,
 }
@@ -132,7 +133,7 @@ pub(super) fn queue(
             .get(&letter.channel)
             .filter(|_| !by_mail)
             .and_then(|contact| contact.ours.clone()),
-        from_name: letter.by.name.clone().filter(|_| letter.by.kind == ByKind::Person),
+        from_name: letter.agent_name,
         subject: by_mail.then(|| subject(facts, cx)),
         text: letter.text,
         attachments: letter.attachments,
@@ -154,6 +155,7 @@ fn letter(message: NewMessage, channel: Channel, to: Address, why: WhyChannel, c
         text: message.text,
         attachments: message.attachments,
         by: cx.by.clone(),
+        agent_name: message.agent_name,
         automatic: false,
         why,
     }

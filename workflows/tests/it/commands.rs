@@ -108,12 +108,15 @@ fn new_message() -> impl Strategy<Value = NewMessage> {
         at: AttachmentAt::Blob("k".to_owned()),
     };
     let files = prop_oneof![Just(Vec::new()), Just(vec![file])];
-    (ids(200), option::of(channel()), text(), files).prop_map(|(id, channel, text, attachments)| NewMessage {
-        id: MessageId(id),
-        channel,
-        text,
-        attachments,
-    })
+    (ids(200), option::of(channel()), text(), files, option::of(Just("Grace".to_owned()))).prop_map(
+        |(id, channel, text, attachments, agent_name)| NewMessage {
+            id: MessageId(id),
+            channel,
+            text,
+            attachments,
+            agent_name,
+        },
+    )
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {

@@ -45,6 +45,7 @@ fn after(rounds: u64) -> usize {
             channel: None,
             text: "x".repeat(500),
             attachments: Vec::new(),
+            agent_name: Some("x".repeat(50)),
         };
         let sent = message.id;
         tell::<Conversation>(&mut state, Command::Reply { message }, now);

@@ -81,7 +81,13 @@ pub(super) fn open_with(inbound: Inbound) -> Command {
 }
 
 pub(super) fn new_message(n: u64) -> NewMessage {
-    NewMessage { id: message(n), channel: None, text: "Try the switch.".to_owned(), attachments: Vec::new() }
+    NewMessage {
+        id: message(n),
+        channel: None,
+        text: "Try the switch.".to_owned(),
+        attachments: Vec::new(),
+        agent_name: None,
+    }
 }
 
 pub(super) fn reply(n: u64) -> Command {

@@ -15,6 +15,11 @@ fn from_grace() -> Outbound {
     Outbound { from_name: Some("Grace".to_owned()), ..outbound(2) }
 }
 
+/// What Grace wrote, under her name.
+fn grace_replies() -> Command {
+    Command::Reply { message: NewMessage { agent_name: Some("Grace".to_owned()), ..new_message(2) } }
+}
+
 fn begin(to: Address, channel: Option<Channel>) -> Command {
     begin_instead_of(None, to, channel)
 }
@@ -23,7 +28,7 @@ fn begin_instead_of(replaces: Option<ConversationId>, to: Address, channel: Opti
     Command::Begin {
         conversation_id: this(),
         customer: ada(),
-        message: NewMessage { channel, ..new_message(2) },
+        message: NewMessage { channel, agent_name: Some("Grace".to_owned()), ..new_message(2) },
         to,
         subject: Some("Your order".to_owned()),
         priority: Some(Severity::P1),
@@ -35,7 +40,7 @@ fn begin_instead_of(replaces: Option<ConversationId>, to: Address, channel: Opti
 fn a_reply_goes_by_the_channel_last_used_and_makes_it_the_customers_turn() {
     Scenario::<Conversation>::given(waiting())
         .by(person("Grace"))
-        .when(reply(2))
+        .when(grace_replies())
         .then([
             queued(from_grace(), person("Grace"), "09:00"),
             changed(Status::AwaitingAgent, Status::AwaitingCustomer, Move::Replied, "09:00"),
@@ -46,12 +51,23 @@ fn a_reply_goes_by_the_channel_last_used_and_makes_it_the_customers_turn() {
 #[test]
 fn a_second_reply_keeps_the_status_and_so_does_one_in_a_case() {
     for status in [Status::AwaitingCustomer, Status::Escalated] {
-        Scenario::<Conversation>::given(standing(status)).by(person("Grace")).when(reply(2)).then([queued(
-            from_grace(),
-            person("Grace"),
-            "09:00",
-        )]);
+        Scenario::<Conversation>::given(standing(status))
+            .by(person("Grace"))
+            .when(grace_replies())
+            .then([queued(from_grace(), person("Grace"), "09:00")]);
     }
+}
+
+#[test]
+fn a_token_that_is_no_agents_lends_no_name_to_the_customer() {
+    Scenario::<Conversation>::given(waiting())
+        .by(person("nightly export"))
+        .when(reply(2))
+        .then([
+            queued(outbound(2), person("nightly export"), "09:00"),
+            changed(Status::AwaitingAgent, Status::AwaitingCustomer, Move::Replied, "09:00"),
+        ])
+        .then_activities([ConversationActivity::Send(Box::new(outbound(2)))]);
 }
 
 #[test]

@@ -1,0 +1,221 @@
+//! What operators are shown, one type a list or page.
+
+use serde::Serialize;
+use throughline_storage::journal::CommitStats;
+use throughline_workflows::{
+    time::{Span, Timestamp},
+    views::EventMeta,
+    workflow::{By, Cause},
+};
+use uuid::Uuid;
+
+use crate::clock::ClockMode;
+
+/// A timer that a state arms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ArmedTimer {
+    /// The deadline's name.
+    pub name: String,
+    /// When it is due.
+    pub due_at: Timestamp,
+}
+
+/// One event of an entity, with what caused it.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryEntry {
+    /// The event's stored name.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The entity's version after its turn.
+    pub version: u64,
+    /// Its place in the whole store.
+    pub seq: u64,
+    /// When the turn was taken.
+    pub timestamp: Timestamp,
+    /// Who asked.
+    pub by: By,
+    /// What made them ask.
+    pub cause: Cause,
+    /// Joins everything that one message or request led to.
+    pub trace_id: Uuid,
+    /// The event itself.
+    pub details: serde_json::Value,
+}
+
+/// One event with its typed content.
+#[derive(Clone, Debug)]
+pub struct Recorded<E> {
+    /// The event.
+    pub event: E,
+    /// The entity's version after its turn.
+    pub version: u64,
+    /// Its place in its turn.
+    pub index: u32,
+    /// Its place in the whole store.
+    pub seq: u64,
+    /// When the turn was taken.
+    pub at: Timestamp,
+    /// Who asked.
+    pub by: By,
+    /// What made them ask.
+    pub cause: Cause,
+}
+
+impl<E> Recorded<E> {
+    /// The event's place and reason, as views take it.
+    pub fn meta(&self, entity: Uuid) -> EventMeta<'_> {
+        EventMeta {
+            entity,
+            version: self.version,
+            index: self.index,
+            seq: self.seq,
+            at: self.at,
+            by: &self.by,
+            cause: &self.cause,
+        }
+    }
+}
+
+/// An entity as operators list it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActorRow {
+    /// The workflow's kind.
+    pub kind: String,
+    /// Which one.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// `hot` while its actor is resident, else `passive`.
+    pub residency: &'static str,
+    /// Orders sent and not yet answered.
+    pub mailbox_depth: usize,
+    /// The entity's version.
+    pub version: u64,
+    /// When it was last given an order, since its actor became resident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_command_at: Option<Timestamp>,
+    /// Restarts since its actor became resident.
+    pub restarts: u32,
+    /// What the last crash said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+/// An entity's state with all that it is owed.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActorState {
+    /// The workflow's kind.
+    pub kind: String,
+    /// Which one.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// The version shown.
+    pub version: u64,
+    /// The state at that version.
+    pub state: serde_json::Value,
+    /// The timers that this state arms.
+    pub timers: Vec<ArmedTimer>,
+    /// What it asked of the world and is not done; only for the present version.
+    pub pending_activities: Vec<ActivityRow>,
+    /// `hot` or `passive`.
+    pub residency: &'static str,
+    /// Orders sent and not yet answered.
+    pub mailbox_depth: usize,
+    /// Restarts since its actor became resident.
+    pub restarts: u32,
+    /// What the last crash said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+/// An armed timer as operators list it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TimerRow {
+    /// The entity's kind.
+    pub kind: String,
+    /// The entity.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// The deadline's name.
+    pub name: String,
+    /// When it is due.
+    pub due_at: Timestamp,
+    /// When it fires: later than due for one that is stuck.
+    pub fire_at: Timestamp,
+    /// How often it fired without effect.
+    pub stuck: u32,
+}
+
+/// A pending activity as operators list it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActivityRow {
+    /// `ENTITY.VERSION.INDEX`.
+    pub id: String,
+    /// The entity's kind.
+    pub kind: String,
+    /// The entity.
+    pub entity: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// The lane whose order it keeps.
+    pub lane: String,
+    /// Tries so far.
+    pub attempts: u32,
+    /// What the last try said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When it is tried next.
+    pub next_try_at: Timestamp,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+}
+
+/// The engine's figures.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The journal's commit figures.
+    pub commits: CommitStats,
+    /// The last durable `seq`.
+    pub seq: u64,
+    /// How far the lists are.
+    pub projected: u64,
+    /// Entity actors resident.
+    pub resident: usize,
+    /// Restarts of actors since the start.
+    pub restarts: u64,
+    /// How long the most overdue timer has been due.
+    pub timer_lag: Span,
+    /// The clock's mode.
+    pub clock_mode: ClockMode,
+    /// Engine time.
+    pub now: Timestamp,
+    /// How far the wall clock is behind engine time.
+    pub wall_behind: Span,
+    /// Messages read from the inbox and not placed yet.
+    pub intake_waiting: usize,
+    /// Timers being fired.
+    pub timers_in_flight: usize,
+    /// Activities being performed.
+    pub activities_in_flight: usize,
+}
+
+/// Why something could not be shown.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum InspectError {
+    /// No such kind is registered.
+    #[error("there is no kind {0:?}; the kinds are {1}")]
+    UnknownKind(String, String),
+    /// The entity has no such version.
+    #[error("the entity is at version {at}, there is no version {wanted}")]
+    NoSuchVersion {
+        /// Where it is.
+        at: u64,
+        /// What was asked for.
+        wanted: u64,
+    },
+    /// What is stored cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+}

@@ -1,0 +1,213 @@
+//! What the engine's tasks share: the registered workflows, the way to any entity, and what is done for all of them.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use throughline_storage::append::{
+    Append, ClaimKey, ClaimLifetime, CommitError, DeadLetter, StreamId, Timer,
+};
+use throughline_workflows::ids::TenantId;
+use uuid::Uuid;
+
+use crate::{
+    host::Host,
+    intake,
+    introspect::inspector::AnyInspector,
+    order::{AnyCommand, EntityRef, Order, Refusal},
+    performer::AnyPerformer,
+    projector::{AnyView, ViewsByKind},
+    supervisor::Registry,
+};
+
+/// What the engine's tasks share.
+pub(crate) struct Shared {
+    pub(crate) host: Arc<Host>,
+    pub(crate) registry: Registry,
+    pub(crate) kinds: HashMap<&'static str, Kind>,
+    pub(crate) views: Vec<Box<dyn AnyView>>,
+    pub(crate) gauges: TaskGauges,
+    /// Customers known to have a name.
+    pub(crate) named: intake::Named,
+    /// Held while the manual clock is being moved.
+    pub(crate) advancing: tokio::sync::Mutex<()>,
+}
+
+/// One registered workflow.
+pub(crate) struct Kind {
+    pub(crate) performer: Arc<dyn AnyPerformer>,
+    pub(crate) inspector: Arc<dyn AnyInspector>,
+    pub(crate) deadlines_revision: u32,
+}
+
+/// What the engine's tasks are busy with.
+#[derive(Default)]
+pub(crate) struct TaskGauges {
+    intake: AtomicUsize,
+    timers: AtomicUsize,
+    activities: AtomicUsize,
+}
+
+impl TaskGauges {
+    pub(crate) fn intake_waiting(&self, count: usize) {
+        self.intake.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn timers_in_flight(&self, count: usize) {
+        self.timers.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn activities_in_flight(&self, count: usize) {
+        self.activities.store(count, Ordering::Relaxed);
+    }
+
+    /// Messages read from the inbox, timers being fired, activities being performed.
+    pub(crate) fn read(&self) -> (usize, usize, usize) {
+        let read = |gauge: &AtomicUsize| gauge.load(Ordering::Relaxed);
+        (read(&self.intake), read(&self.timers), read(&self.activities))
+    }
+}
+
+impl Shared {
+    /// The command that a timer delivers, and to whom; none where its workflow or name is not part of this build.
+    pub(crate) fn timer_command(&self, timer: &Timer) -> Option<(EntityRef, AnyCommand)> {
+        let entity = self.entity_of(&timer.key.stream)?;
+        let command = self.kinds.get(entity.kind)?.inspector.deadline_command(&timer.key.name)?;
+        Some((entity, command))
+    }
+
+    /// Who performs for an entity.
+    pub(crate) fn performer(&self, stream: &StreamId) -> Option<(EntityRef, Arc<dyn AnyPerformer>)> {
+        let entity = self.entity_of(stream)?;
+        let performer = self.kinds.get(entity.kind)?.performer.clone();
+        Some((entity, performer))
+    }
+
+    /// The entity of a stream, where its workflow is registered.
+    pub(crate) fn entity_of(&self, stream: &StreamId) -> Option<EntityRef> {
+        let (kind, _) = self.kinds.get_key_value(stream.kind.as_str())?;
+        Some(EntityRef { tenant: stream.tenant.parse().ok()?, kind, id: stream.entity })
+    }
+
+    /// What a rejection says.
+    pub(crate) fn rejection_text(&self, kind: &str, rejection: &Arc<dyn Any + Send + Sync>) -> String {
+        self.kinds
+            .get(kind)
+            .and_then(|kind| kind.inspector.rejection_text(&**rejection))
+            .unwrap_or_else(|| "rejected".to_owned())
+    }
+
+    /// The owner of a permanent claim.
+    pub(crate) fn claim_owner(
+        &self,
+        tenant: &TenantId,
+        space: &str,
+        key: &str,
+    ) -> Result<Option<Uuid>, Refusal> {
+        let key = ClaimKey {
+            tenant: tenant.to_string(),
+            space: space.to_owned(),
+            key: key.as_bytes().to_vec(),
+            lifetime: ClaimLifetime::Permanent,
+        };
+        let owner = self.host.journal.claim(&key).map_err(|error| Refusal::Damaged(error.to_string()))?;
+        Ok(owner.and_then(|owner| Uuid::from_slice(&owner).ok()))
+    }
+
+    /// The places of the views of each kind.
+    pub(crate) fn views_by_kind(&self) -> ViewsByKind {
+        let mut by_kind = ViewsByKind::new();
+        for (place, view) in self.views.iter().enumerate() {
+            by_kind.entry(view.kind()).or_insert_with(|| (view.kind(), Vec::new())).1.push(place);
+        }
+        by_kind
+    }
+
+    /// Commits what must not be lost: while too much is waiting it is handed over again. Work that was done before
+    /// is done.
+    pub(crate) async fn commit_patiently(&self, append: Append) -> Result<(), CommitError> {
+        let mut tries = 0;
+        loop {
+            match self.host.journal.commit(append.clone()).await {
+                Ok(_) | Err(CommitError::AlreadyDone) => return Ok(()),
+                Err(CommitError::Busy) => {
+                    tries += 1;
+                    tokio::time::sleep(crate::backoff::hand_over(tries)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Keeps a command that crashed its entity, for reading. None if even that fails.
+    pub(crate) async fn bury_command(
+        &self,
+        entity: &EntityRef,
+        version: u64,
+        order: &Order,
+        panic: String,
+    ) -> Option<Uuid> {
+        let letter = self.command_letter(entity, version, order, panic, 1);
+        let id = letter.id;
+        let append = Append { dead_letters: vec![letter], ..Append::default() };
+        match self.commit_patiently(append).await {
+            Ok(()) => Some(id),
+            Err(error) => {
+                tracing::error!(%error, "a crashed command could not be kept as a dead letter");
+                None
+            }
+        }
+    }
+
+    /// Keeps an outcome that crashes its entity again and again, and lets go of the work it settles.
+    pub(crate) async fn bury_outcome(
+        &self,
+        entity: &EntityRef,
+        version: u64,
+        order: &Order,
+        panic: String,
+        attempts: u32,
+    ) {
+        let letter = self.command_letter(entity, version, order, panic, attempts);
+        let append = Append {
+            consume: order.consume.clone(),
+            dead_letters: vec![letter],
+            unhold: order.along.unhold.clone(),
+            ..Append::default()
+        };
+        match self.commit_patiently(append).await {
+            Ok(()) => {}
+            Err(error) => tracing::error!(%error, "a crashing outcome could not be kept as a dead letter"),
+        }
+    }
+
+    fn command_letter(
+        &self,
+        entity: &EntityRef,
+        version: u64,
+        order: &Order,
+        panic: String,
+        attempts: u32,
+    ) -> DeadLetter {
+        let shown = self
+            .kinds
+            .get(entity.kind)
+            .and_then(|kind| kind.inspector.command_json(&*order.command))
+            .unwrap_or(serde_json::Value::Null);
+        DeadLetter {
+            id: self.host.minter.mint(),
+            tenant: entity.tenant.to_string(),
+            at_ms: self.host.clock.now().as_millis(),
+            kind: "command".to_owned(),
+            stream: Some((entity.stream(), version)),
+            reason: crate::dead_letters::reason(panic),
+            attempts,
+            payload: shown.to_string().into_bytes(),
+        }
+    }
+}
