@@ -5,6 +5,7 @@
 //! process at once with status 70: nothing can be promised any more, and whoever supervises the process starts it anew.
 
 mod doors;
+mod greeting;
 
 use std::{
     fs,
@@ -42,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{self, Config, Secret},
-    http::{self, Edge, HttpSettings},
+    http::{self, Edge, FirstAdmin, HttpSettings},
     performers::Outside,
 };
 
@@ -80,7 +81,7 @@ async fn run(config: Config, admin_token: Option<Secret>) -> anyhow::Result<Exit
     let address = listener.local_addr().context("the address listened on cannot be told")?;
     let (journal, clock) = open_journal(&config).await?;
     let engine = start_engine(&config, &journal, clock).await?;
-    let first_token = http::ensure_first_admin(&engine, admin_token.as_ref().and_then(Secret::newest))
+    let admin = http::ensure_first_admin(&engine, admin_token.as_ref().and_then(Secret::newest))
         .await
         .map_err(|error| anyhow!("the first admin token cannot be made: {error}"))?;
     let settings = HttpSettings {
@@ -88,8 +89,12 @@ async fn run(config: Config, admin_token: Option<Secret>) -> anyhow::Result<Exit
         webhook_patience: config.server.webhook_patience.to_std(),
         public_url_is_loopback: config.server.public_url.is_loopback(),
     };
-    let edge = Edge::new(engine.clone(), doors::doors(&config)?, config.tenant_ids(), settings);
-    greet(&config, address, first_token.as_deref());
+    let edge = Edge::new(engine.clone(), doors::doors(&config)?, config.tenant_ids(), settings)
+        .refusing_inbound({
+            let journal = journal.clone();
+            move || journal.admits_inbound().err().map(|error| error.to_string())
+        });
+    greet(&config, address, &admin);
 
     let stop = CancellationToken::new();
     let (served, mut serving) = oneshot::channel();
@@ -252,19 +257,8 @@ async fn stalled(journal: &Journal) {
 
 /// Says where to look and what to try.
 #[expect(clippy::print_stdout, reason = "this is the program's greeting, not a log")]
-fn greet(config: &Config, address: SocketAddr, first_token: Option<&str>) {
-    let base = format!("http://{address}");
-    let folder = config.storage.path.display();
-    println!("Throughline is ready at {base}   (API: {base}/api/docs, data: {folder})");
-    if let Some(token) = first_token {
-        println!("\nThe first admin token, shown only now:\n  export THROUGHLINE_TOKEN={token}");
-    }
-    println!(
-        "\nTry it:\n  curl -X POST {base}/api/webhooks/generic/web -H 'content-type: application/json' \\\n    \
-         -d '{{\"id\":\"hello-1\",\"from\":{{\"email\":\"ada@example.com\",\"name\":\"Ada\"}},\"text\":\"My parcel has not come\"}}'\n  \
-         curl {base}/api/v1/conversations -H \"authorization: Bearer $THROUGHLINE_TOKEN\"\n\n\
-         What would be sent to customers is written below {folder}/outbound."
-    );
+fn greet(config: &Config, address: SocketAddr, admin: &FirstAdmin) {
+    println!("{}", greeting::greeting(config, address, admin));
 }
 
 /// The signals that ask the process to stop.

@@ -51,7 +51,7 @@ enum Command {
     /// Say what was understood of the configuration, or every mistake in it
     Check(check::Check),
     #[command(flatten)]
-    Ask(Ask),
+    Ask(Box<Ask>),
 }
 
 /// The commands that ask a running server.
@@ -89,7 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Check(check) => {
             load(cli.config.as_deref(), environment).and_then(|loaded| print(&check.run(&loaded)))
         }
-        Command::Ask(question) => ask(question, cli.config, environment).and_then(|text| print(&text)),
+        Command::Ask(question) => ask(*question, cli.config, environment).and_then(|text| print(&text)),
     };
     outcome.unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "throughline: {error:#}");

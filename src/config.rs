@@ -275,7 +275,7 @@ impl Config {
             let of =
                 if id == TenantId::default_tenant() { String::new() } else { format!(" of tenant {id}") };
             for door in channels.doors().iter().filter(|door| !door.secret.is_set()) {
-                let (channel, key) = (&door.channel, door.key);
+                let (channel, key) = (door.channel.path_name(), door.key);
                 warnings.push(format!("channels.{channel}{of} has no {key}: {consequence}"));
             }
         }

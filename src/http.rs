@@ -46,7 +46,7 @@ use self::{
 };
 
 pub use self::{
-    auth::{FirstAdminError, ensure_first_admin},
+    auth::{FirstAdmin, FirstAdminError, ensure_first_admin},
     webhooks::{Door, Doors},
 };
 
@@ -73,6 +73,8 @@ pub struct Edge {
     pub settings: HttpSettings,
     admission: Admission,
     remembered: Remembered,
+    /// Why new messages are refused at this moment, where they are.
+    refuses_inbound: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Webhooks refused for their signature since the start.
     refused_webhooks: AtomicU64,
 }
@@ -92,8 +94,17 @@ impl Edge {
             admission: Admission::new(settings.body_max, settings.webhook_patience),
             settings,
             remembered: Remembered::default(),
+            refuses_inbound: Box::new(|| None),
             refused_webhooks: AtomicU64::new(0),
         }
+    }
+
+    /// The same edge, which asks `why` whether new messages are refused at a moment, to say so when it is asked
+    /// whether it is ready.
+    #[must_use]
+    pub fn refusing_inbound(mut self, why: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.refuses_inbound = Box::new(why);
+        self
     }
 }
 

@@ -5,9 +5,10 @@
 //! journal is the repair. Dying loses nothing, since nothing counts before its commit.
 
 use std::{
+    fmt::{self, Write as _},
     marker::PhantomData,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -29,6 +30,8 @@ pub(crate) trait AnyTurn: Send {
     fn take<'a>(&'a mut self, order: &'a Order) -> BoxFuture<'a, Result<Receipt, Refusal>>;
     fn rearm(&mut self) -> BoxFuture<'_, Result<(), Refusal>>;
     fn version(&self) -> u64;
+    /// The name of the order's command.
+    fn command_name(&self, order: &Order) -> String;
 }
 
 impl<W: Workflow> AnyTurn for Turn<W> {
@@ -42,6 +45,25 @@ impl<W: Workflow> AnyTurn for Turn<W> {
 
     fn version(&self) -> u64 {
         Turn::version(self)
+    }
+
+    fn command_name(&self, order: &Order) -> String {
+        let mut name = FirstWord(String::new());
+        if let Some(command) = order.command.downcast_ref::<W::Command>() {
+            let _ = write!(name, "{command:?}"); // It ends with an error as soon as the word does.
+        }
+        name.0
+    }
+}
+
+/// Keeps the first word of what is written, and refuses the rest: a command's name without its content.
+struct FirstWord(String);
+
+impl fmt::Write for FirstWord {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = text.find(|c: char| !c.is_alphanumeric());
+        self.0.push_str(&text[..end.unwrap_or(text.len())]);
+        end.map_or(Ok(()), |_| Err(fmt::Error))
     }
 }
 
@@ -68,6 +90,8 @@ pub(crate) struct Gauges {
     pub(crate) version: AtomicU64,
     /// Engine time of the last order, in milliseconds.
     pub(crate) last_order_ms: AtomicU64,
+    /// What the last order was, by the name of its command.
+    pub(crate) last_command: Mutex<String>,
 }
 
 /// What may be asked of an entity.
@@ -119,7 +143,7 @@ impl Actor for EntityActor {
         match message {
             EntityMessage::Take(delivery) => {
                 delivery.started.store(true, Ordering::Release);
-                note(&state.gauges, state.host.clock.now());
+                note(&state.gauges, state.host.clock.now(), state.turns.command_name(&delivery.order));
                 let answer = state.turns.take(&delivery.order).instrument(delivery.span).await;
                 state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
                 state.gauges.version.store(state.turns.version(), Ordering::Relaxed);
@@ -138,6 +162,7 @@ impl Actor for EntityActor {
     }
 }
 
-fn note(gauges: &Gauges, now: Timestamp) {
+fn note(gauges: &Gauges, now: Timestamp, command: String) {
+    *gauges.last_command.lock().unwrap_or_else(PoisonError::into_inner) = command;
     gauges.last_order_ms.store(now.as_millis(), Ordering::Relaxed);
 }

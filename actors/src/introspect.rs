@@ -148,6 +148,7 @@ impl Engine {
                 residency: "hot",
                 mailbox_depth: resident.mailbox_depth,
                 version: resident.version,
+                last_command: (!resident.last_command.is_empty()).then_some(resident.last_command),
                 last_command_at:
                     (resident.last_order_ms > 0).then(|| Timestamp::from_millis(resident.last_order_ms)),
                 restarts: resident.restarts,
@@ -372,14 +373,19 @@ fn passive(
                     if total >= skip && rows.len() < take {
                         let stream =
                             StreamId { tenant: tenant.to_string(), kind: (*kind).to_owned(), entity: id };
+                        let version = journal.version(&stream).map_err(|error| error.to_string())?;
+                        let last = journal.record(&stream, version).map_err(|error| error.to_string())?;
+                        // A record that cannot be read is told by whoever asks for the entity itself.
+                        let last = last.and_then(|last| last.decode().ok());
                         rows.push(ActorRow {
                             kind: (*kind).to_owned(),
                             id,
                             tenant: tenant.to_string(),
                             residency: "passive",
                             mailbox_depth: 0,
-                            version: journal.version(&stream).map_err(|error| error.to_string())?,
-                            last_command_at: None,
+                            version,
+                            last_command: None,
+                            last_command_at: last.map(|record| Timestamp::from_millis(record.at_ms)),
                             restarts: 0,
                             last_failure: None,
                         });

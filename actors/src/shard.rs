@@ -50,6 +50,8 @@ pub(crate) struct Resident {
     pub version: u64,
     /// Engine time of the last order, in milliseconds; 0 before the first.
     pub last_order_ms: u64,
+    /// The name of the last order's command; empty before the first.
+    pub last_command: String,
     /// Times it crashed and was started again since it became resident.
     pub restarts: u32,
     /// What the last crash said.
@@ -323,6 +325,12 @@ impl ShardState {
                 mailbox_depth: slot.gauges.depth.load(Ordering::Relaxed),
                 version: slot.gauges.version.load(Ordering::Relaxed),
                 last_order_ms: slot.gauges.last_order_ms.load(Ordering::Relaxed),
+                last_command: slot
+                    .gauges
+                    .last_command
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .clone(),
                 restarts: slot.crashes,
                 last_failure: slot.last_failure.clone(),
             })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use throughline_workflows::message::Channel;
 
 use crate::{
     channels::{
@@ -27,16 +28,15 @@ pub(super) fn doors(config: &Config) -> anyhow::Result<Doors> {
         let Some(tenant) = config.tenant(&id) else { continue };
         let replies = reply_keys(config, &id)?;
         let Channels { sms, email, generic } = &tenant.channels;
-        let mut adapters: Vec<(String, Arc<dyn Adapter>)> = Vec::new();
+        let mut adapters: Vec<(Channel, Arc<dyn Adapter>)> = Vec::new();
         let tokens = sms.auth_token.values().map(str::to_owned).collect();
-        adapters
-            .push(("sms".to_owned(), Arc::new(TwilioSms::new(TwilioSmsSettings { auth_tokens: tokens }))));
+        adapters.push((Channel::Sms, Arc::new(TwilioSms::new(TwilioSmsSettings { auth_tokens: tokens }))));
         let mail = RawEmailSettings {
             own_addresses: vec![email.from.clone()],
             replies: replies.clone(),
             secrets: webhook_secrets(&email.raw_secret).context("channels.email.raw_secret")?,
         };
-        adapters.push(("email".to_owned(), Arc::new(RawEmail::new(mail))));
+        adapters.push((Channel::Email, Arc::new(RawEmail::new(mail))));
         for (name, channel) in generic {
             let settings = GenericSettings {
                 name: name.clone(),
@@ -44,14 +44,14 @@ pub(super) fn doors(config: &Config) -> anyhow::Result<Doors> {
                     .with_context(|| format!("channels.generic.{name}.secret"))?,
                 replies: replies.clone(),
             };
-            adapters.push((format!("generic.{name}"), Arc::new(Generic::new(settings))));
+            adapters.push((Channel::Generic(name.clone()), Arc::new(Generic::new(settings))));
         }
         for configured in tenant.channels.doors() {
             let adapter = adapters.iter().find(|(channel, _)| *channel == configured.channel);
             let Some((_, adapter)) = adapter else { continue };
             let door = Door {
                 adapter: adapter.clone(),
-                channel: configured.channel.clone(),
+                channel: configured.channel.to_string(),
                 url: configured.url(&config.server.public_url, &id),
             };
             doors.open(id.clone(), configured.name(), door);

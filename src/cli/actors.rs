@@ -18,7 +18,7 @@ const ROWS: Rows = Rows(&[
     Column::Plain("mailbox_depth"),
     Column::Plain("version"),
     Column::Plain("last_command"),
-    Column::Time("last_command_at"),
+    Column::KeptTime("last_command_at"),
     Column::Plain("restarts"),
 ]);
 

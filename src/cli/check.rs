@@ -38,7 +38,13 @@ fn as_text(loaded: &Loaded) -> String {
     ];
     let facts = facts.map(|(name, value)| vec![name.to_owned(), value]).to_vec();
     let doors = each_door(config, |tenant, door, url| {
-        vec![tenant.to_owned(), door.channel.clone(), door.transport.name().to_owned(), signatures(door), url]
+        vec![
+            tenant.to_owned(),
+            door.channel.to_string(),
+            door.transport.name().to_owned(),
+            signatures(door),
+            url,
+        ]
     });
     let mut text = table(&[], facts);
     text.push_str("\n\n");
@@ -58,7 +64,7 @@ fn as_json(loaded: &Loaded) -> serde_json::Value {
     let channels = each_door(config, |tenant, door, url| {
         json!({
             "tenant": tenant,
-            "channel": door.channel,
+            "channel": door.channel.to_string(),
             "transport": door.transport.name(),
             "signatures_verified": door.secret.is_set(),
             "webhook_url": url,

@@ -12,16 +12,18 @@ pub(super) enum Column {
     Plain(&'static str),
     /// A time, with how far it is from now.
     Time(&'static str),
+    /// The same, and the column stands there even where no row has it.
+    KeptTime(&'static str),
 }
 
-/// The columns of a list. A column whose field no row has is left out.
+/// The columns of a list. A column whose field no row has is left out, unless it is kept.
 #[derive(Debug)]
 pub(super) struct Rows(pub(super) &'static [Column]);
 
 impl Column {
     fn field(self) -> &'static str {
         match self {
-            Self::Plain(field) | Self::Time(field) => field,
+            Self::Plain(field) | Self::Time(field) | Self::KeptTime(field) => field,
         }
     }
 
@@ -31,7 +33,7 @@ impl Column {
         };
         match self {
             Self::Plain(_) => plain(value),
-            Self::Time(_) => time(value, now),
+            Self::Time(_) | Self::KeptTime(_) => time(value, now),
         }
     }
 }
@@ -39,8 +41,10 @@ impl Column {
 impl Rows {
     /// The table of `items`, seen at `now`.
     pub(super) fn table(&self, items: &[Value], now: Option<Timestamp>) -> String {
-        let filled =
-            |column: &&Column| items.iter().any(|row| row.get(column.field()).is_some_and(|v| !v.is_null()));
+        let filled = |column: &&Column| {
+            matches!(column, Column::KeptTime(_))
+                || items.iter().any(|row| row.get(column.field()).is_some_and(|value| !value.is_null()))
+        };
         let columns: Vec<Column> = self.0.iter().filter(filled).copied().collect();
         let heads: Vec<String> = columns.iter().map(|column| column.field().replace('_', " ")).collect();
         let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
@@ -136,6 +140,8 @@ mod unit {
     #[test]
     fn columns_stand_under_their_heads_and_empty_ones_are_left_out() {
         let rows = Rows(&[Column::Plain("kind"), Column::Plain("tenant"), Column::Plain("last_error")]);
+        let kept = Rows(&[Column::Plain("kind"), Column::KeptTime("last_command_at")]);
+        assert!(kept.table(&[json!({"kind": "a"})], None).starts_with("KIND  LAST COMMAND AT"));
         let text = rows.table(&[json!({"kind": "a", "last_error": "x\ny"}), json!({"kind": "longer"})], None);
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         assert_eq!(lines, ["KIND    LAST ERROR", "a       x y", "longer"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use throughline_workflows::ids::TenantId;
+use throughline_workflows::{ids::TenantId, message::Channel};
 
 use super::{secret::Secret, web_url::WebUrl};
 
@@ -54,15 +54,15 @@ impl Transport {
 pub struct Sms {
     /// How messages leave.
     pub transport: Transport,
-    /// Where the provider's interface is.
+    /// Where the provider's interface is. For sending through it, which this version does not do.
     pub base_url: WebUrl,
-    /// The account that webhooks must name, where it is set.
+    /// The account that sends. For sending through the provider, which this version does not do.
     pub account_sid: Option<String>,
     /// Verifies the provider's webhooks.
     pub auth_token: Secret,
     /// The sender, where the customer wrote to none.
     pub from: String,
-    /// The messaging service that sends, instead of one number.
+    /// The messaging service that sends, instead of one number. Without effect in this version.
     pub messaging_service_sid: Option<String>,
     /// The address that the provider was given, where it is not `server.public_url` and the path.
     pub webhook_url: Option<WebUrl>,
@@ -117,9 +117,9 @@ impl Default for Email {
 pub struct Generic {
     /// How messages leave.
     pub transport: Transport,
-    /// Verifies the webhooks and signs what goes out, by the Standard Webhooks convention.
+    /// Verifies the webhooks, by the Standard Webhooks convention.
     pub secret: Secret,
-    /// Where answers are meant to go.
+    /// Where answers are to be posted. Without effect in this version, which writes them to files.
     pub url: Option<WebUrl>,
     /// The address that the sender was given, where it is not `server.public_url` and the path.
     pub webhook_url: Option<WebUrl>,
@@ -130,7 +130,7 @@ impl Channels {
     pub fn doors(&self) -> Vec<Door<'_>> {
         let Self { sms, email, generic } = self;
         let sms = Door {
-            channel: "sms".to_owned(),
+            channel: Channel::Sms,
             transport: sms.transport,
             secret: &sms.auth_token,
             key: "auth_token",
@@ -138,7 +138,7 @@ impl Channels {
             webhook_url: sms.webhook_url.as_ref(),
         };
         let email = Door {
-            channel: "email".to_owned(),
+            channel: Channel::Email,
             transport: email.transport,
             secret: &email.raw_secret,
             key: "raw_secret",
@@ -146,7 +146,7 @@ impl Channels {
             webhook_url: email.webhook_url.as_ref(),
         };
         let generic = generic.iter().map(|(name, generic)| Door {
-            channel: format!("generic.{name}"),
+            channel: Channel::Generic(name.clone()),
             transport: generic.transport,
             secret: &generic.secret,
             key: "secret",
@@ -173,8 +173,8 @@ impl Channels {
 /// A channel as its webhooks see it.
 #[derive(Clone, Debug)]
 pub struct Door<'a> {
-    /// The name as it stands in paths, for example `generic.web`.
-    pub channel: String,
+    /// The channel, shown as `generic:web` and standing in keys and paths as `generic.web`.
+    pub channel: Channel,
     /// How messages leave.
     pub transport: Transport,
     /// What verifies a webhook.

@@ -87,7 +87,8 @@ pub enum StorageEngine {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dedupe {
-    /// At least this long.
+    /// At least this long. Nothing reads it: claims of inbound messages are kept for the running week and the one
+    /// before it, which is at least the seven days that are allowed at most.
     pub keep: Span,
 }
 

@@ -306,16 +306,27 @@ pub enum FirstAdminError {
     Store(String),
 }
 
+/// Where the first admin's token stands at a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FirstAdmin {
+    /// It was made, and is to be printed this once.
+    Made(String),
+    /// The text that was chosen opens the API.
+    Chosen,
+    /// There are tokens from an earlier start, and no text was chosen that is one of them.
+    Earlier,
+}
+
 /// Makes the first admin's credential where the tenant `default` has none yet.
 ///
-/// With `chosen` that text becomes the token; without, one is made and returned, to be printed once.
+/// With `chosen` that text becomes the token; without, one is made.
 ///
 /// # Errors
 /// [`FirstAdminError`] if `chosen` cannot be a token or the store cannot be written.
 pub async fn ensure_first_admin(
     engine: &Engine,
     chosen: Option<&str>,
-) -> Result<Option<String>, FirstAdminError> {
+) -> Result<FirstAdmin, FirstAdminError> {
     let tenant = TenantId::default_tenant();
     if let Some(chosen) = chosen {
         let fits =
@@ -333,14 +344,14 @@ pub async fn ensure_first_admin(
         .await
         .map_err(|error| store(error.to_string()))?;
     if known > 0 {
-        if let Some(chosen) = chosen
-            && engine.owner(&tenant, CREDENTIAL, &hash(chosen)).await.map_err(store)?.is_none()
-        {
-            tracing::warn!(
-                "THROUGHLINE_ADMIN_TOKEN sets the first admin token only, and there are tokens already: it opens nothing"
-            );
+        let Some(chosen) = chosen else { return Ok(FirstAdmin::Earlier) };
+        if engine.owner(&tenant, CREDENTIAL, &hash(chosen)).await.map_err(store)?.is_some() {
+            return Ok(FirstAdmin::Chosen);
         }
-        return Ok(None);
+        tracing::warn!(
+            "THROUGHLINE_ADMIN_TOKEN sets the first admin token only, and there are tokens already: it opens nothing"
+        );
+        return Ok(FirstAdmin::Earlier);
     }
     let token = chosen.map_or_else(|| new_token(engine, &tenant), str::to_owned);
     let token_id = TokenId(engine.mint());
@@ -363,7 +374,7 @@ pub async fn ensure_first_admin(
         .send::<Credential>(&tenant, token_id.0, command, meta)
         .await
         .map_err(|error| store(error.to_string()))?;
-    Ok(chosen.is_none().then_some(token))
+    Ok(if chosen.is_some() { FirstAdmin::Chosen } else { FirstAdmin::Made(token) })
 }
 
 #[cfg(test)]

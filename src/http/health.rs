@@ -72,6 +72,12 @@ async fn ready(State(edge): State<Arc<Edge>>) -> Response {
         reasons.push(format!("a commit has waited for {} ms", status.commits.oldest_waiting_ms));
     }
     let mut remarks = Vec::new();
+    // Persons can answer and what was accepted is worked on, so this alone is no reason to be taken out of service.
+    if status.commits.failed.is_none()
+        && let Some(why) = (edge.refuses_inbound)()
+    {
+        remarks.push(format!("new messages are refused: {why}"));
+    }
     if status.timer_lag > TIMER_LAG_MAX {
         remarks.push(format!("timers are {} late", status.timer_lag));
     }

@@ -31,7 +31,7 @@ use throughline_workflows::{
 };
 use tower::ServiceExt;
 
-use super::{Door, Doors, Edge, HttpSettings, ensure_first_admin, router};
+use super::{Door, Doors, Edge, FirstAdmin, HttpSettings, ensure_first_admin, router};
 use crate::channels::{
     Adapter,
     email::{RawEmail, RawEmailSettings},
@@ -88,7 +88,9 @@ impl World {
             .start()
             .await
             .unwrap();
-        let admin = ensure_first_admin(&engine, None).await.unwrap().unwrap();
+        let FirstAdmin::Made(admin) = ensure_first_admin(&engine, None).await.unwrap() else {
+            panic!("a new store has no admin")
+        };
         let mut doors = Doors::new();
         for tenant in &tenants {
             let replies = ReplyKeys::new(tenant.clone(), vec![b"key".to_vec()]);

@@ -26,7 +26,7 @@ pub(super) use self::call::read_again;
 pub struct Door {
     /// Verifies and reads what comes in.
     pub adapter: Arc<dyn Adapter>,
-    /// The channel's name, for the log.
+    /// The channel's name, as it reads everywhere in the log, for example `generic:web`.
     pub channel: String,
     /// The address that the provider was given.
     pub url: String,

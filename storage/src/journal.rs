@@ -243,7 +243,6 @@ impl Journal {
         answer.await.unwrap_or_else(|_| Err(CommitError::Failed("the committer has ended".into())))
     }
 
-    /// Room for something new, if the journal keeps up with what it has.
     /// Whether new inbound would be taken right now. For work that is done before the commit, such as storing what
     /// the append will name.
     ///
@@ -254,6 +253,7 @@ impl Journal {
         self.admit(0).map(drop)
     }
 
+    /// Room for something new, if the journal keeps up with what it has.
     fn admit(&self, bytes: usize) -> Result<Room, CommitError> {
         let Inner { shared, disk, late_after, inbox_max, .. } = &*self.inner;
         disk.has_room()?;

@@ -132,6 +132,26 @@ fn inbound_texts(conversation: &serde_json::Value) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_nearly_full_takes_nothing_new_and_says_so() {
+    let site = Site::new();
+    let server = site.start();
+    provider::generic(&server, "a", "ada@example.com", "while there was room").await.ok();
+    let id = only_conversation(&server, 2).await["id"].as_str().unwrap().to_owned();
+    assert_eq!(server.get("/readyz").await.ok()["remarks"], json!([]));
+    server.stop();
+
+    let site = site.set("STORAGE__MIN_FREE", "1PiB");
+    let server = site.start();
+    let problem = provider::generic(&server, "b", "ada@example.com", "no room").await.problem(503);
+    assert!(problem["detail"].as_str().unwrap().contains("disk is nearly full"), "{problem}");
+    let ready = server.get("/readyz").await.ok();
+    let remark = ready["remarks"][0].as_str().unwrap();
+    assert!(remark.starts_with("new messages are refused: only ") && remark.contains("disk"), "{ready}");
+    let reply = json!({ "text": "We are still here." });
+    server.post(&format!("/api/v1/conversations/{id}/messages"), &reply).await.ok();
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_folder_is_told_who_holds_it() {
     let site = Site::new();
     let server = site.start();

@@ -302,7 +302,8 @@ async fn a_name_that_comes_later_becomes_the_customers_name() {
     let server = site.start();
     provider::sms(&server, "SM1", "+15550123456", "no name yet").await.unwrap();
     let customer = only_conversation(&server, 2).await["customer"]["id"].as_str().unwrap().to_owned();
-    let named = json!({ "id": "n", "from": { "phone": "+15550123456", "name": "Amara Osei" }, "text": "hello" });
+    let named =
+        json!({ "id": "n", "from": { "phone": "+15550123456", "name": "Amara Osei" }, "text": "hello" });
     let url = format!("{}/api/webhooks/generic/web", server.base);
     Answer::of(server.client.post(url).json(&named)).await.ok();
     only_conversation(&server, 3).await;

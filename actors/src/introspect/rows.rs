@@ -91,7 +91,10 @@ pub struct ActorRow {
     pub mailbox_depth: usize,
     /// The entity's version.
     pub version: u64,
-    /// When it was last given an order, since its actor became resident.
+    /// The name of the last command it was given since its actor became resident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_command: Option<String>,
+    /// When that was; for a passive one, when its last turn was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_command_at: Option<Timestamp>,
     /// Restarts since its actor became resident.

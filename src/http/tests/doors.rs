@@ -173,3 +173,36 @@ async fn a_wrong_signature_leaves_nothing() {
     answer.is_problem(403, "signature-refused");
     assert_eq!(world.get("/api/v1/system/dead-letters").await.body["total"], 0);
 }
+
+#[tokio::test]
+async fn ten_times_the_same_webhook_wait_for_the_first_to_be_durable() {
+    let world = Arc::new(World::new().await);
+    world.engine.settle().await.unwrap();
+    let gate = world.faults.hold();
+    let asking: Vec<_> = (0..10)
+        .map(|_| {
+            let world = world.clone();
+            tokio::spawn(async move {
+                world.ask("", "POST", "/api/webhooks/generic/web", Some(message()), &[]).await.status
+            })
+        })
+        .collect();
+    let gate = tokio::task::spawn_blocking(move || {
+        assert!(gate.wait_for_commit(Duration::from_secs(30)), "the first one is being made durable");
+        gate
+    })
+    .await
+    .unwrap();
+    // Readers see it already; nobody has been answered.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(asking.iter().all(|asked| !asked.is_finished()));
+    gate.release();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap(), StatusCode::OK);
+    }
+    world.engine.settle().await.unwrap();
+    let list = world.get("/api/v1/conversations").await.body;
+    assert_eq!(list["total"], 1, "{list}");
+}

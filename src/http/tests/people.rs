@@ -20,8 +20,10 @@ async fn a_request_without_a_good_token_is_told_how_to_send_one() {
 #[tokio::test]
 async fn a_chosen_first_token_opens_and_a_second_start_makes_none() {
     let world = World::new().await;
-    assert_eq!(ensure_first_admin(&world.engine, None).await.unwrap(), None);
-    assert_eq!(ensure_first_admin(&world.engine, Some("sixteen-letters!")).await.unwrap(), None);
+    let start = async |chosen| ensure_first_admin(&world.engine, chosen).await.unwrap();
+    assert_eq!(start(None).await, FirstAdmin::Earlier);
+    assert_eq!(start(Some("sixteen-letters!")).await, FirstAdmin::Earlier);
+    assert_eq!(start(Some(&world.admin)).await, FirstAdmin::Chosen);
     assert!(ensure_first_admin(&world.engine, Some("short")).await.is_err());
     assert!(ensure_first_admin(&world.engine, Some("tl_acme_something-long")).await.is_err());
 }

@@ -24,7 +24,9 @@ pub(in crate::http) struct Actor {
     mailbox_depth: usize,
     /// Its version.
     version: u64,
-    /// When it was last given an order, since it came into memory.
+    /// The name of the last command it was given since it came into memory.
+    last_command: Option<String>,
+    /// When that was; for one that is not in memory, when its last turn was recorded.
     last_command_at: Option<Time>,
     /// Restarts since it came into memory.
     restarts: u32,
