@@ -10,6 +10,7 @@ mod greeting;
 use std::{
     fs,
     net::SocketAddr,
+    path::Path,
     process::ExitCode,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -50,6 +51,12 @@ use crate::{
 /// The exit status of a store that has failed (`EX_SOFTWARE` of sysexits.h).
 const STORE_FAILED: i32 = 70;
 
+/// The exit status of a server that was told to stop.
+const STOPPED: i32 = 0;
+
+/// What is said when commits no longer come back.
+const STALLED: &str = "a commit has waited for a minute: the disk does not answer, so the server ends";
+
 /// A commit that waits longer than this will not come back.
 const COMMIT_AGE_MAX_MS: u64 = 60_000;
 
@@ -75,31 +82,14 @@ pub fn serve(config: Config, admin_token: Option<Secret>) -> anyhow::Result<Exit
 async fn run(config: Config, admin_token: Option<Secret>) -> anyhow::Result<ExitCode> {
     // Listened for from the first moment, so that a stop during the start is a clean stop too.
     let mut signals = Signals::listen()?;
-    let listener = TcpListener::bind(config.server.listen)
-        .await
-        .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
-    let address = listener.local_addr().context("the address listened on cannot be told")?;
-    let (journal, clock) = open_journal(&config).await?;
-    let engine = start_engine(&config, &journal, clock).await?;
-    let admin = http::ensure_first_admin(&engine, admin_token.as_ref().and_then(Secret::newest))
-        .await
-        .map_err(|error| anyhow!("the first admin token cannot be made: {error}"))?;
-    let settings = HttpSettings {
-        body_max: usize::try_from(config.server.body_max.as_u64()).unwrap_or(usize::MAX),
-        webhook_patience: config.server.webhook_patience.to_std(),
-        public_url_is_loopback: config.server.public_url.is_loopback(),
+    let Up { listener, journal, engine, edge } = tokio::select! {
+        up = start(&config, admin_token.as_ref()) => up?,
+        () = signals.stop() => end_at_once("told to stop during the start: nothing had begun", STOPPED),
     };
-    let edge = Edge::new(engine.clone(), doors::doors(&config)?, config.tenant_ids(), settings)
-        .refusing_inbound({
-            let journal = journal.clone();
-            move || journal.admits_inbound().err().map(|error| error.to_string())
-        });
-    greet(&config, address, &admin);
-
     let stop = CancellationToken::new();
     let (served, mut serving) = oneshot::channel();
     let router = http::router(Arc::new(edge)).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn({
+    let door = tokio::spawn({
         let stop = stop.clone();
         async move {
             let result = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
@@ -111,27 +101,66 @@ async fn run(config: Config, admin_token: Option<Secret>) -> anyhow::Result<Exit
         () = signals.stop() => tracing::info!("told to stop: finishing what has begun"),
         reason = broken.wait_for(Option::is_some) => {
             let reason = reason.ok().and_then(|reason| reason.clone()).unwrap_or_default();
-            end_at_once(&format!("nothing can be promised any more, so the server ends: {reason}"));
+            end_at_once(&format!("nothing can be promised any more, so the server ends: {reason}"), STORE_FAILED);
         }
-        () = stalled(&journal) => {
-            end_at_once("a commit has waited for a minute: the disk does not answer, so the server ends");
-        }
+        () = stalled(&journal) => end_at_once(STALLED, STORE_FAILED),
         ended = &mut serving => bail!("the door closed by itself: {ended:?}"),
     }
     stop.cancel();
-    if tokio::time::timeout(REQUESTS_PATIENCE, serving).await.is_err() {
-        tracing::warn!("some requests did not finish in time and were cut off");
+    let down = async {
+        if tokio::time::timeout(REQUESTS_PATIENCE, serving).await.is_err() {
+            tracing::warn!("some requests did not finish in time and are cut off");
+            door.abort();
+        }
+        engine.drain().await
+    };
+    tokio::select! {
+        closed = down => if let Err(reason) = closed {
+            end_at_once(&format!("the store did not close: {reason}"), STORE_FAILED);
+        },
+        () = signals.stop() => end_at_once("told twice to stop: what has begun goes on at the next start", STOPPED),
+        () = stalled(&journal) => end_at_once(STALLED, STORE_FAILED),
     }
-    engine.drain().await.map_err(|error| anyhow!("the store did not close: {error}"))?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A server that is ready to open its door.
+struct Up {
+    listener: TcpListener,
+    journal: Journal,
+    engine: Engine,
+    edge: Edge,
+}
+
+async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<Up> {
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
+    let address = listener.local_addr().context("the address listened on cannot be told")?;
+    let (journal, clock) = open_journal(config).await?;
+    let engine = start_engine(config, &journal, clock).await?;
+    let admin = http::ensure_first_admin(&engine, admin_token.and_then(Secret::newest))
+        .await
+        .map_err(|error| anyhow!("the first admin token cannot be made: {error}"))?;
+    let settings = HttpSettings {
+        body_max: usize::try_from(config.server.body_max.as_u64()).unwrap_or(usize::MAX),
+        webhook_patience: config.server.webhook_patience.to_std(),
+        public_url_is_loopback: config.server.public_url.is_loopback(),
+    };
+    let edge = Edge::new(engine.clone(), doors::doors(config)?, config.tenant_ids(), settings)
+        .refusing_inbound({
+            let journal = journal.clone();
+            move || journal.admits_inbound().err().map(|error| error.to_string())
+        });
+    greet(config, address, &admin);
+    Ok(Up { listener, journal, engine, edge })
 }
 
 /// Opens the data folder, and the clock that it was made with.
 async fn open_journal(config: &Config) -> anyhow::Result<(Journal, Clock)> {
     let folder = config.storage.path.clone();
-    fs::create_dir_all(&folder)
-        .with_context(|| format!("storage.path: {} cannot be made", folder.display()))?;
+    make_durably(&folder).with_context(|| format!("storage.path: {} cannot be made", folder.display()))?;
     let options = SledOptions { cache_bytes: config.storage.cache.as_u64() };
     let store = tokio::task::spawn_blocking({
         let folder = folder.clone();
@@ -156,6 +185,15 @@ async fn open_journal(config: &Config) -> anyhow::Result<(Journal, Clock)> {
     let clock = open_clock(config, &journal).await?;
     let _ = now.set(clock.clone()); // Set once, here.
     Ok((journal, clock))
+}
+
+/// Makes the data folder, and its name as durable as what will be in it.
+fn make_durably(folder: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    match folder.canonicalize()?.parent() {
+        Some(parent) => fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// A folder remembers its clock: one that was advanced by hand must not go on by itself, and the other way round.
@@ -243,9 +281,13 @@ fn fault() -> Option<throughline_actors::host::TurnFault> {
 }
 
 /// Ends the process without waiting for anything, least of all for a disk that has failed.
-fn end_at_once(reason: &str) -> ! {
-    tracing::error!("{reason}");
-    std::process::exit(STORE_FAILED)
+fn end_at_once(reason: &str, status: i32) -> ! {
+    if status == STOPPED {
+        tracing::info!("{reason}");
+    } else {
+        tracing::error!("{reason}");
+    }
+    std::process::exit(status)
 }
 
 /// Returns when the oldest waiting commit has waited for so long that the disk must be taken for dead.

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use anyhow::Context as _;
-use throughline_actors::performer::{Attempt, Outcome, Performer};
+use throughline_actors::{
+    engine::is_of,
+    performer::{Attempt, Outcome, Performer},
+};
 use throughline_storage::blobs::Blobs;
 use throughline_workflows::{
     activity::ConversationActivity,
@@ -74,7 +77,13 @@ impl Outside {
             at: attempt.asked_at,
         };
         let runtime = tokio::runtime::Handle::current();
-        let read = |key: &str| runtime.block_on(self.blobs.get(key)).map_err(io::Error::other);
+        let read = |key: &str| {
+            // An edited message may name any key.
+            if !is_of(&attempt.tenant, key) {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "not a file of this tenant"));
+            }
+            runtime.block_on(self.blobs.get(key)).map_err(io::Error::other)
+        };
         self.files.deliver(&delivery, &read)
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use futures::FutureExt;
 use throughline_storage::{
-    append::{ActivityKey, Append, DeadLetter, LaneHold, LaneKey, PendingActivity, PendingKey},
+    append::{ActivityKey, Append, CommitError, DeadLetter, LaneHold, LaneKey, PendingActivity, PendingKey},
     envelope::Record,
 };
 use throughline_workflows::{
@@ -25,7 +25,7 @@ use tracing::Instrument;
 use crate::{
     backoff,
     dead_letters::{ActivityLetter, reason},
-    order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected},
+    order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
     performer::{AnyPerformer, Attempt, Outcome, activity_id},
     shared::Shared,
 };
@@ -100,6 +100,7 @@ async fn start_ready(
         let window =
             journal.activities(after.as_ref(), now.as_millis(), WINDOW).map_err(|error| error.to_string())?;
         let Some(last) = window.last() else { break };
+        let mut behind = Vec::new();
         after = Some(last.key.clone());
         let more = window.len() == WINDOW;
         for activity in window {
@@ -118,7 +119,7 @@ async fn start_ready(
                     && !same_activity(&hold.held_by, &activity.key)
                     && journal.activity(&hold.held_by).map_err(|error| error.to_string())?.is_some()
                 {
-                    wait_behind(shared, activity, &hold).await;
+                    behind.push((activity, hold));
                     continue;
                 }
                 under_way.lanes.insert(lane, activity.key.clone());
@@ -127,13 +128,15 @@ async fn start_ready(
             let shared = shared.clone();
             tries.spawn(async move {
                 // The activity must come back whatever happens, or it would count as under way for ever.
-                if AssertUnwindSafe(attempt(&shared, &activity)).catch_unwind().await.is_err() {
-                    tracing::error!("a try of an activity panicked and is repeated");
-                    tokio::time::sleep(backoff::hand_over(1)).await;
+                if let Err(panic) = AssertUnwindSafe(attempt(&shared, &activity)).catch_unwind().await {
+                    let message = panic_text(&*panic);
+                    tracing::error!(panic = %message, "a try of an activity panicked");
+                    put_off(&shared, &activity, &ActivityError { code: None, message }, None).await;
                 }
                 activity
             });
         }
+        wait_behind(shared, behind).await;
         if !more {
             break;
         }
@@ -165,27 +168,30 @@ fn same_activity(a: &ActivityKey, b: &ActivityKey) -> bool {
     (&a.stream, a.version, a.index) == (&b.stream, b.version, b.index)
 }
 
-/// Moves an activity behind the one that holds its lane: keys of one moment sort by version and index.
-async fn wait_behind(shared: &Shared, activity: PendingActivity, hold: &LaneHold) {
-    let moved = PendingActivity {
-        key: ActivityKey { ready_at_ms: hold.held_by.ready_at_ms, ..activity.key.clone() },
-        ..activity.clone()
-    };
-    if moved.key == activity.key {
+/// Moves activities behind those that hold their lanes, in one commit: keys of one moment sort by version and index.
+async fn wait_behind(shared: &Shared, behind: Vec<(PendingActivity, LaneHold)>) {
+    let mut append = Append::default();
+    for (activity, hold) in behind {
+        let key = ActivityKey { ready_at_ms: hold.held_by.ready_at_ms, ..activity.key.clone() };
+        if key != activity.key {
+            append.consume.push(PendingKey::Activity(activity.key.clone()));
+            append.activities.push(PendingActivity { key, ..activity });
+        }
+    }
+    if append.activities.is_empty() {
         return;
     }
-    let append = Append {
-        consume: vec![PendingKey::Activity(activity.key)],
-        activities: vec![moved],
-        ..Append::default()
-    };
     if let Err(error) = shared.commit_patiently(append).await {
-        tracing::warn!(%error, "an activity could not be put behind its lane's first");
+        tracing::warn!(%error, "activities could not be put behind the first of their lanes");
     }
 }
 
 /// One try of one activity, to a durable end.
 async fn attempt(shared: &Shared, pending: &PendingActivity) {
+    // The store shows a turn shortly before it is durable: the world must not hear of one that a power cut undoes.
+    if shared.host.journal.barrier().await.is_err() {
+        return;
+    }
     let Some((entity, performer)) = shared.performer(&pending.key.stream) else {
         tracing::error!("entity.kind" = %pending.key.stream.kind, "an activity of an unknown workflow is pending");
         put_off(shared, pending, &unknown_workflow(), None).await;
@@ -273,14 +279,21 @@ async fn put_off(shared: &Shared, pending: &PendingActivity, error: &ActivityErr
     };
     let hold =
         (!pending.lane.is_empty()).then(|| LaneHold { key: lane_of(pending), held_by: later.key.clone() });
-    let append = Append {
+    let mut append = Append {
         consume: vec![PendingKey::Activity(pending.key.clone())],
         activities: vec![later],
         hold: hold.into_iter().collect(),
         ..Append::default()
     };
-    if let Err(error) = shared.commit_patiently(append).await {
-        tracing::warn!(%error, "a failed activity could not be put off");
+    if let Err(CommitError::TooLarge { .. }) = shared.commit_patiently(append.clone()).await {
+        // What the last try said is the part that can be spared.
+        for activity in &mut append.activities {
+            activity.last_error = None;
+        }
+        if let Err(error) = shared.commit_patiently(append).await {
+            tracing::error!(%error, "a failed activity could not be put off");
+            tokio::time::sleep(backoff::hand_over(attempts)).await;
+        }
     }
 }
 
@@ -334,6 +347,7 @@ async fn settle(
             Append { consume, unhold, dead_letters: letter.into_iter().collect(), ..Append::default() };
         if let Err(error) = shared.commit_patiently(append).await {
             tracing::warn!(%error, "an activity's outcome could not be recorded; it is tried again");
+            tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
         }
         return;
     };
@@ -350,30 +364,29 @@ async fn settle(
         firing: None,
         rejected: Rejected::Settles,
     };
-    let mut crashes = 0;
+    let (mut tries, mut crashes) = (0, 0);
     loop {
-        match shared.registry.deliver(entity, &order).await {
+        let refusal = match shared.registry.deliver(entity, &order).await {
             Ok(_) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => return,
             Err(Refusal::Rejected(rejection)) => {
-                tracing::warn!(rejection = %shared.rejection_text(entity.kind, &rejection), "an outcome was of no use to its entity");
+                let rejection = shared.rejection_text(entity.kind, &rejection);
+                tracing::warn!(%rejection, "an outcome was of no use to its entity");
                 return;
             }
-            Err(Refusal::Crashed { panic, version }) if crashes + 1 >= shared.host.options.crashes_max => {
-                shared.bury_outcome(entity, version, &order, panic, crashes + 1).await;
+            Err(refusal) => refusal,
+        };
+        tries += 1;
+        if let Some((reason, version)) = refusal.poison() {
+            crashes += 1;
+            if crashes >= shared.host.options.crashes_max {
+                shared.bury_outcome(entity, version, &order, reason, crashes).await;
                 return;
             }
-            Err(refusal) => {
-                crashes += u32::from(matches!(refusal, Refusal::Crashed { .. }));
-                tracing::warn!(
-                    ?refusal,
-                    crashes,
-                    "an outcome could not be handed over and is handed over again"
-                );
-                tokio::select! {
-                    () = tokio::time::sleep(backoff::hand_over(crashes + 1)) => {}
-                    () = shared.host.draining.cancelled() => return,
-                }
-            }
+        }
+        tracing::warn!(?refusal, tries, "an outcome could not be handed over and is handed over again");
+        tokio::select! {
+            () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+            () = shared.host.draining.cancelled() => return,
         }
     }
 }

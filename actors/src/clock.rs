@@ -79,8 +79,10 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
             Source::System { started, offset } => {
+                // The wall is read first: whatever happens between the two readings can only make it look behind.
+                let wall = wall();
                 let running = millis(started.elapsed());
-                let ahead = wall().as_millis().saturating_sub(running);
+                let ahead = wall.as_millis().saturating_sub(running);
                 // The offset only grows, so a wall clock that is set back does not take engine time with it.
                 let offset = offset.fetch_max(ahead, Ordering::Relaxed).max(ahead);
                 Timestamp::from_millis(running + offset)

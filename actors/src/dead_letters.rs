@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use throughline_storage::{
-    append::{ActivityKey, DeadLetter, NewInboxEntry, PendingActivity, PendingKey},
+    append::{ActivityKey, DeadLetter, NewInboxEntry, PendingActivity, PendingKey, StreamId},
     codec,
 };
 use throughline_workflows::{
@@ -159,25 +159,31 @@ impl Engine {
         let stored: StoredWebhook = codec::decode(&letter.payload).map_err(|error| error.to_string())?;
         let mut webhook = stored.letter;
         if let Some(key) = stored.body_blob {
-            let body = self.blob(&key).await?.ok_or_else(|| format!("the letter's body {key} is missing"))?;
+            let body = self
+                .blob(&tenant, &key)
+                .await?
+                .ok_or_else(|| format!("the letter's body {key} is missing"))?;
             webhook.body = body.to_vec();
         }
         Ok(Some((tenant, webhook)))
     }
 
-    /// Keeps a signed webhook that could not be read.
+    /// Keeps a signed webhook that could not be read, as dead letter `id`: the same for each try.
     ///
     /// # Errors
     /// [`SendError`] if it cannot be made durable.
     pub async fn keep_webhook(
         &self,
         tenant: &TenantId,
+        id: Uuid,
         mut webhook: WebhookLetter,
         why: String,
     ) -> Result<Uuid, SendError<std::convert::Infallible>> {
-        let id = self.mint();
         let mut body_blob = None;
         if webhook.body.len() > BODY_INLINE_MAX {
+            // What the commit would refuse must not fill the disk first.
+            let admitted = self.shared.host.journal.admits_inbound();
+            admitted.map_err(|error| SendError::from_refusal(crate::order::refusal_of(error)))?;
             let key = format!("{tenant}/{id}/0");
             let body = std::mem::take(&mut webhook.body).into();
             let put = self.shared.host.blobs.put(&key, body).await;
@@ -297,7 +303,8 @@ impl Engine {
                 let kept: ActivityLetter = codec::decode(&letter.payload)
                     .map_err(|error| LetterError::Payload(error.to_string()))?;
                 let edited = match edited {
-                    None => None,
+                    // What people see in the letter is what is sent: an earlier edit stays in force.
+                    None => self.earlier_edit(stream, *version, &kept),
                     Some(edited) => {
                         let (_, performer) = self.shared.performer(stream).ok_or(LetterError::Unknown)?;
                         Some(performer.edited(&edited).map_err(LetterError::Payload)?)
@@ -320,6 +327,13 @@ impl Engine {
             }
             (kind, _) => Err(LetterError::ReadOnly(kind.to_owned())),
         }
+    }
+
+    /// The letter's payload where it is not the one of its record any more.
+    fn earlier_edit(&self, stream: &StreamId, version: u64, kept: &ActivityLetter) -> Option<Vec<u8>> {
+        let record = self.shared.host.journal.record(stream, version).ok()??.decode().ok()?;
+        let original = record.activities.get(kept.index as usize)?;
+        (original.bytes != kept.payload).then(|| kept.payload.clone())
     }
 
     async fn operate(

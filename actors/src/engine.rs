@@ -8,7 +8,7 @@ mod builder;
 
 pub use builder::{EngineBuilder, StartError};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use throughline_storage::{
@@ -23,7 +23,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use uuid::Uuid;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Stopwatch},
     intake::InboxItem,
     order::{Along, CommandMeta, EntityRef, Order, Receipt, Refusal, Rejected},
     projector::Views,
@@ -219,6 +219,9 @@ impl Engine {
         if self.shared.host.draining.is_cancelled() {
             return Err(SendError::Draining);
         }
+        if !self.shared.kinds.contains_key(W::KIND) {
+            return Err(SendError::Damaged(format!("no workflow of kind {} is registered", W::KIND)));
+        }
         let entity = EntityRef::of::<W>(tenant, id);
         let order = Order {
             command: Arc::new(command),
@@ -238,11 +241,14 @@ impl Engine {
         }
     }
 
-    /// Keeps a blob.
+    /// A tenant's blob; none where there is no such blob of this tenant.
     ///
     /// # Errors
     /// What the blob store says.
-    pub async fn blob(&self, key: &str) -> Result<Option<Bytes>, String> {
+    pub async fn blob(&self, tenant: &TenantId, key: &str) -> Result<Option<Bytes>, String> {
+        if !is_of(tenant, key) {
+            return Ok(None);
+        }
         match self.shared.host.blobs.get(key).await {
             Ok(content) => Ok(Some(content)),
             Err(BlobError::Missing(_)) => Ok(None),
@@ -267,6 +273,7 @@ impl Engine {
     /// What the store says if its last sync fails.
     pub async fn drain(&self) -> Result<(), String> {
         let host = &self.shared.host;
+        let watch = Stopwatch::start();
         host.draining.cancel();
         let tasks =
             std::mem::take(&mut *self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
@@ -274,9 +281,15 @@ impl Engine {
         if tokio::time::timeout(host.options.drain_timeout, all).await.is_err() {
             tracing::warn!("some work did not finish in time; it is pending and goes on at the next start");
         }
-        self.shared.registry.drain().await;
+        let left = host.options.drain_timeout.saturating_sub(watch.elapsed());
+        self.shared.registry.drain(left.max(Duration::from_secs(1))).await;
         host.journal.close().await.map_err(|error| error.to_string())
     }
+}
+
+/// Whether a blob's key is one of the tenant's: the keys of all tenants stand in one space.
+pub fn is_of(tenant: &TenantId, blob: &str) -> bool {
+    blob.strip_prefix(tenant.as_str()).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// A claim's key: the text itself while it is short, its hash when a provider makes it long.

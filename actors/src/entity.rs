@@ -155,8 +155,11 @@ impl Actor for EntityActor {
                 crashed.map_or(Ok(()), |panic| Err(panic.into()))
             }
             EntityMessage::Rearm { reply } => {
-                let _ = reply.send(state.turns.rearm().await); // The sweep may have been stopped.
-                Ok(())
+                let answer = state.turns.rearm().await;
+                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                let crashed = matches!(answer, Err(Refusal::Crashed { .. }));
+                let _ = reply.send(answer); // The sweep may have been stopped.
+                if crashed { Err("its deadlines crashed".into()) } else { Ok(()) }
             }
         }
     }

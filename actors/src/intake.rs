@@ -203,10 +203,8 @@ async fn handle(shared: &Shared, queued: &Queued) {
             };
             tries += 1;
             let poison = match &refusal {
-                Refusal::Crashed { panic, .. } => Some(panic.clone()),
-                Refusal::Damaged(damage) | Refusal::TooLarge(damage) => Some(damage.clone()),
                 Refusal::Rejected(rejection) => Some(shared.rejection_text(Conversation::KIND, rejection)),
-                _ => None,
+                other => other.poison().map(|(reason, _)| reason),
             };
             if let Some(reason) = poison {
                 crashes += 1;

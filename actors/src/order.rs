@@ -144,6 +144,25 @@ pub(crate) enum Refusal {
     Unknown,
 }
 
+impl Refusal {
+    /// Why another try of the same order will not help, and the version the entity was at; none where it may.
+    pub(crate) fn poison(&self) -> Option<(String, u64)> {
+        match self {
+            Self::Crashed { panic, version } => Some((panic.clone(), *version)),
+            Self::Damaged(reason) | Self::TooLarge(reason) => Some((reason.clone(), 0)),
+            Self::Claimed { space, owner } => Some((format!("the {space} belongs to {owner}"), 0)),
+            Self::Rejected(_)
+            | Self::AlreadyDone
+            | Self::KeyReused
+            | Self::Busy
+            | Self::NoSpace(_)
+            | Self::Failed(_)
+            | Self::Draining
+            | Self::Unknown => None,
+        }
+    }
+}
+
 /// What a failed commit means to whoever asked for the turn.
 pub(crate) fn refusal_of(error: CommitError) -> Refusal {
     match error {

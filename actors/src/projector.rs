@@ -37,6 +37,9 @@ use crate::{
 /// many batches again.
 const CHECKPOINT_EVERY: u64 = 64;
 
+/// The largest row, in bytes, a little below what the store takes in one piece.
+const ROW_BYTES_MAX: usize = throughline_storage::store::VALUE_BYTES_MAX - 256;
+
 /// Feed groups folded into one commit at most.
 const GROUPS_MAX: usize = 256;
 
@@ -292,7 +295,14 @@ fn fold_record(
     }
     if let Some(change) = touched.get_mut(&at) {
         let row = change.row.as_ref().map(|(_, row)| row.as_slice());
-        change.row = shared.views[view].fold(row, entity, record, first_seq)?;
+        let folded = shared.views[view].fold(row, entity, record, first_seq)?;
+        if let Some((_, row)) = &folded
+            && row.len() > ROW_BYTES_MAX
+        {
+            // One row that does not fit must not keep all lists from going on.
+            return Err(format!("its row of {} bytes is larger than a row may be", row.len()));
+        }
+        change.row = folded;
     }
     Ok(())
 }

@@ -78,10 +78,16 @@ impl Engine {
     pub async fn settle(&self) -> Result<(), AdvanceError> {
         let patience = self.shared.host.options.settle_timeout;
         let settled = async {
-            while let Some(_busy) = self.unsettled()? {
+            loop {
+                // What looks done may not be durable yet: only what still looks done after the barrier is.
+                if self.unsettled()?.is_none() {
+                    self.barrier().await.map_err(AdvanceError::Store)?;
+                    if self.unsettled()?.is_none() {
+                        return Ok(());
+                    }
+                }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
-            Ok(())
         };
         match tokio::time::timeout(patience, settled).await {
             Ok(settled) => settled,
@@ -104,6 +110,7 @@ impl Engine {
     }
 
     async fn move_clock(&self, to: Timestamp) -> Result<(), AdvanceError> {
+        let to = to.max(self.now());
         let kept = KeptClock { mode: ClockMode::Manual.as_str().to_owned(), at_ms: to.as_millis() };
         let rows = vec![RowChange { key: clock_key(), value: Some(codec::encode(&kept)) }];
         self.shared.host.journal.commit(Append { rows, ..Append::default() }).await.map_err(store)?;

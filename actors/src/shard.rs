@@ -242,6 +242,10 @@ impl ShardState {
     /// An actor crashed: it is started again after a pause that grows with its crashes.
     async fn crashed(&mut self, myself: &ActorRef<ShardMessage>, actor: ActorId, failure: &str) {
         let Some(entity) = self.by_actor.remove(&actor) else { return };
+        if self.draining {
+            self.slots.remove(&entity);
+            return;
+        }
         let Some(slot) = self.slots.get_mut(&entity) else { return };
         let recent = slot.last_crash.is_some_and(|crash| crash.elapsed() < FORGIVEN_AFTER);
         slot.crashes = if recent { slot.crashes + 1 } else { 1 };

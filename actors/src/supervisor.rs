@@ -127,13 +127,12 @@ impl Registry {
     }
 
     /// Lets every entity finish what it has, then stops the tree.
-    pub(crate) async fn drain(&self) {
+    pub(crate) async fn drain(&self, patience: std::time::Duration) {
         self.closed.store(true, Ordering::Release);
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner).clone();
         for shard in &shards {
             let _ = shard.send_message(ShardMessage::Drain); // It may have ended.
         }
-        let patience = self.host.options.drain_timeout;
         let waits = shards.iter().map(|shard| shard.wait(Some(patience)));
         let late = futures::future::join_all(waits).await.into_iter().filter(Result::is_err).count();
         if late > 0 {

@@ -7,7 +7,7 @@
 use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::FutureExt;
-use throughline_storage::append::{Append, PendingKey, Timer, TimerKey};
+use throughline_storage::append::{Append, PendingKey, StreamId, Timer, TimerKey};
 use throughline_workflows::{
     time::Timestamp,
     workflow::{By, Cause, CauseKind},
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
     let mut firing = JoinSet::new();
-    let mut in_flight: HashSet<TimerKey> = HashSet::new();
+    let mut in_flight = InFlight::default();
     loop {
         progress.mark_unchanged();
         let armed = progress.borrow().timers_armed;
@@ -35,13 +35,13 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Ok(()) => {}
             Err(error) => tracing::error!(%error, "due timers could not be read"),
         }
-        shared.gauges.timers_in_flight(in_flight.len());
-        let full = in_flight.len() >= shared.host.options.turns_in_flight;
+        shared.gauges.timers_in_flight(in_flight.keys.len());
+        let full = in_flight.keys.len() >= shared.host.options.turns_in_flight;
         let next = if full { None } else { next_due(&shared, &in_flight) };
         tokio::select! {
             () = shared.host.draining.cancelled() => break,
             Some(done) = firing.join_next() => {
-                if let Ok(key) = done { in_flight.remove(&key); }
+                if let Ok(key) = done { in_flight.done(&key); }
             }
             () = sleep_until(&shared, next) => {}
             // Another timer may have been armed for an earlier moment.
@@ -49,7 +49,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         while let Some(done) = firing.try_join_next() {
             if let Ok(key) = done {
-                in_flight.remove(&key);
+                in_flight.done(&key);
             }
         }
     }
@@ -67,22 +67,22 @@ fn fire_due(
     shared: &Arc<Shared>,
     now: Timestamp,
     firing: &mut JoinSet<TimerKey>,
-    in_flight: &mut HashSet<TimerKey>,
+    in_flight: &mut InFlight,
 ) -> Result<(), String> {
     let most = shared.host.options.turns_in_flight;
-    if in_flight.len() >= most {
+    if in_flight.keys.len() >= most {
         return Ok(());
     }
     let due = shared
         .host
         .journal
-        .timers(None, now.as_millis(), most + in_flight.len())
+        .timers(None, now.as_millis(), most * 2 + in_flight.keys.len())
         .map_err(|error| error.to_string())?;
     for timer in due {
-        if in_flight.len() >= most {
+        if in_flight.keys.len() >= most {
             break;
         }
-        if in_flight.insert(timer.key.clone()) {
+        if in_flight.begin(&timer.key) {
             let shared = shared.clone();
             firing.spawn(async move {
                 let key = timer.key.clone();
@@ -98,16 +98,43 @@ fn fire_due(
     Ok(())
 }
 
-/// The earliest armed timer that is not being fired.
-fn next_due(shared: &Shared, in_flight: &HashSet<TimerKey>) -> Option<Timestamp> {
-    let window = shared.host.journal.timers(None, u64::MAX, in_flight.len() + 1).unwrap_or_default();
-    let next = window.iter().find(|timer| !in_flight.contains(&timer.key))?;
+/// The earliest armed timer that waits for nothing but its time.
+fn next_due(shared: &Shared, in_flight: &InFlight) -> Option<Timestamp> {
+    let most = shared.host.options.turns_in_flight * 2 + in_flight.keys.len() + 1;
+    let window = shared.host.journal.timers(None, u64::MAX, most).unwrap_or_else(|error| {
+        tracing::error!(%error, "armed timers could not be read");
+        Vec::new()
+    });
+    let next = window.iter().find(|timer| !in_flight.streams.contains(&timer.key.stream))?;
     Some(Timestamp::from_millis(next.key.fire_at_ms))
+}
+
+/// What is being fired: one timer an entity, so that an entity's timers keep their order.
+#[derive(Default)]
+struct InFlight {
+    keys: HashSet<TimerKey>,
+    streams: HashSet<StreamId>,
+}
+
+impl InFlight {
+    fn begin(&mut self, key: &TimerKey) -> bool {
+        self.streams.insert(key.stream.clone()) && self.keys.insert(key.clone())
+    }
+
+    fn done(&mut self, key: &TimerKey) {
+        self.keys.remove(key);
+        self.streams.remove(&key.stream);
+    }
 }
 
 /// Delivers one firing until it has had its effect. A timer is never given up.
 async fn fire(shared: &Shared, timer: Timer) {
     let Some((entity, command)) = shared.timer_command(&timer) else {
+        // It stays armed for a build that knows it.
+        tracing::error!(
+            "entity.kind" = %timer.key.stream.kind, timer = %timer.key.name,
+            "a timer of an unknown workflow or name fell due and is put off"
+        );
         put_off(shared, timer).await;
         return;
     };
@@ -125,26 +152,32 @@ async fn fire(shared: &Shared, timer: Timer) {
         },
         consume: vec![PendingKey::Timer(timer.key.clone())],
         along: Along::default(),
-        firing: Some(timer),
+        firing: Some(timer.clone()),
         rejected: Rejected::Settles,
     };
     async {
-        let mut tries = 0;
+        let (mut tries, mut crashes) = (0, 0);
         loop {
-            match shared.registry.deliver(&entity, &order).await {
+            let refusal = match shared.registry.deliver(&entity, &order).await {
                 Ok(_)
                 | Err(Refusal::Rejected(_) | Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) =>
                 {
                     return;
                 }
-                Err(refusal) => {
-                    tries += 1;
-                    tracing::warn!(?refusal, tries, "a timer could not be delivered and is delivered again");
-                    tokio::select! {
-                        () = tokio::time::sleep(backoff::hand_over(tries)) => {}
-                        () = shared.host.draining.cancelled() => return,
-                    }
-                }
+                Err(refusal) => refusal,
+            };
+            tries += 1;
+            crashes += u32::from(refusal.poison().is_some());
+            if crashes >= shared.host.options.crashes_max {
+                // Others must have its place; it is tried again, more and more slowly, and never given up.
+                tracing::error!(?refusal, "a timer crashes its entity and is put off");
+                put_off(shared, timer).await;
+                return;
+            }
+            tracing::warn!(?refusal, tries, "a timer could not be delivered and is delivered again");
+            tokio::select! {
+                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+                () = shared.host.draining.cancelled() => return,
             }
         }
     }
@@ -152,12 +185,8 @@ async fn fire(shared: &Shared, timer: Timer) {
     .await;
 }
 
-/// Puts off a timer whose workflow or deadline is not part of this build: it stays armed for one that knows it.
+/// Arms a timer again, later.
 async fn put_off(shared: &Shared, timer: Timer) {
-    tracing::error!(
-        "entity.kind" = %timer.key.stream.kind, timer = %timer.key.name,
-        "a timer of an unknown workflow or name fell due and is put off"
-    );
     let append = Append {
         consume: vec![PendingKey::Timer(timer.key.clone())],
         arm: vec![turn::stuck_again(&timer, shared.host.clock.now())],

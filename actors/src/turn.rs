@@ -104,12 +104,12 @@ impl<W: Workflow> Turn<W> {
                 Err(CommitError::Conflict { .. }) if conflicts < CONFLICTS_MAX => conflicts += 1,
                 Err(CommitError::ClaimTaken { index, owner }) => {
                     let taken = &plan.claims[index];
-                    if order.meta.idempotency.is_some() && index + 1 == plan.claims.len() {
-                        // Another request with the same key was faster: its answer is the answer.
-                        conflicts += 1;
-                        if conflicts <= CONFLICTS_MAX {
-                            continue;
-                        }
+                    // The same request may have been faster, and have taken any of these claims: its answer is the
+                    // answer.
+                    if let Some(idempotency) = &order.meta.idempotency
+                        && let Some(kept) = self.kept_answer(idempotency, now).await?
+                    {
+                        return Ok(kept);
                     }
                     let owner = Uuid::from_slice(&owner).unwrap_or(Uuid::nil());
                     return Err(Refusal::Claimed { space: taken.clone(), owner });
@@ -135,7 +135,9 @@ impl<W: Workflow> Turn<W> {
                 },
             };
             let mut append = Append::default();
-            if !self.change_timers(&mut live, &mut append) {
+            let version = live.version;
+            let changed = catch_unwind(AssertUnwindSafe(|| self.change_timers(&mut live, &mut append)));
+            if !changed.map_err(|panic| Refusal::Crashed { panic: panic_text(&*panic), version })? {
                 self.live = Some(live);
                 return Ok(());
             }

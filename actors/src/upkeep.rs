@@ -12,10 +12,13 @@ use throughline_storage::{
 };
 use uuid::Uuid;
 
-use crate::{order::EntityRef, shared::Shared};
+use crate::{backoff, order::EntityRef, shared::Shared};
 
 /// Between two rounds of removals, in machine time.
 const PAUSE: Duration = Duration::from_secs(3600);
+
+/// Tries to compare one entity before it is passed over.
+const TRIES_MAX: u32 = 4;
 
 /// Blobs younger than this are left alone: the commit that names them may be on its way.
 const BLOB_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
@@ -82,7 +85,7 @@ async fn rearm(shared: &Shared, kind: &'static str, revision: u32) -> Result<(),
             let Some(last) = page.last().copied() else { break };
             for id in page {
                 let entity = EntityRef { tenant: tenant.clone(), kind, id };
-                shared.registry.rearm(&entity).await.map_err(|refusal| format!("{refusal:?}"))?;
+                compare(shared, &entity).await;
                 compared += 1;
             }
             from = Some(last);
@@ -95,6 +98,20 @@ async fn rearm(shared: &Shared, kind: &'static str, revision: u32) -> Result<(),
         tracing::info!("entity.kind" = kind, revision, compared, "timers compared with their states");
     }
     Ok(())
+}
+
+/// Compares one entity; one that cannot be compared does not keep the others from it.
+async fn compare(shared: &Shared, entity: &EntityRef) {
+    for tries in 1..=TRIES_MAX {
+        match shared.registry.rearm(entity).await {
+            Ok(()) => return,
+            Err(refusal) if tries == TRIES_MAX => tracing::error!(
+                "entity.kind" = entity.kind, "entity.id" = %entity.id, ?refusal,
+                "an entity's timers could not be compared with its state and are passed over"
+            ),
+            Err(_) => tokio::time::sleep(backoff::hand_over(tries)).await,
+        }
+    }
 }
 
 async fn remember(

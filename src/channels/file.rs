@@ -5,9 +5,11 @@
 //! itself and is there before `ACTIVITY_ID.json`. All of this blocks: call it where blocking is allowed.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::{Value, json};
@@ -23,6 +25,8 @@ use crate::channels::email::compose::{ComposeError, Mail, MailSender, ReadBlob, 
 #[derive(Clone, Debug)]
 pub struct FileTransport {
     root: PathBuf,
+    /// Folders whose names are known to be durable.
+    durable: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 /// What goes out, and for whom.
@@ -76,7 +80,7 @@ impl FileError {
 impl FileTransport {
     /// A transport into `root`, usually `STORAGE_PATH/outbound`; it is made at the first message.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), durable: Arc::default() }
     }
 
     /// Writes one message, once: an activity whose file is there already is accepted as it is.
@@ -95,7 +99,7 @@ impl FileTransport {
         }
         let folder = self.root.join(message.channel.path_name());
         let json = folder.join(format!("{activity_id}.json"));
-        make_folder(&folder)?;
+        self.make_folder(&folder)?;
         if json.exists() {
             // The name may be there without the folder being synced: the last attempt may have ended in between.
             sync_folder(&folder)?;
@@ -112,6 +116,22 @@ impl FileTransport {
         bytes.push(b'\n');
         write(&folder, &json, &bytes)?;
         Ok(Accepted { provider_message_id: mail.map(|mail| mail.message_id) })
+    }
+
+    /// Makes the folder and its parents, durably. One that is there may have been made by a process that was killed
+    /// before its name was, so this is done once for those too.
+    fn make_folder(&self, folder: &Path) -> Result<(), FileError> {
+        let durable = || self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if folder.is_dir() && durable().contains(folder) {
+            return Ok(());
+        }
+        fs::create_dir_all(folder).map_err(|source| FileError::Io { path: folder.to_owned(), source })?;
+        // Each new name is an entry of the folder above it.
+        for parent in folder.ancestors().skip(1).take(2) {
+            sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+        durable().insert(folder.to_owned());
+        Ok(())
     }
 
     /// The id in a file of ours; none where it holds none.
@@ -155,16 +175,6 @@ fn describe(delivery: &Delivery<'_>, mail: Option<&Mail>) -> Value {
         "provider_message_id": mail.map(|mail| mail.message_id.as_str()),
         "sent_at": at,
     })
-}
-
-/// Makes the folder and its parents, durably.
-fn make_folder(folder: &Path) -> Result<(), FileError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder).map_err(|source| FileError::Io { path: folder.to_owned(), source })?;
-    // Each new name is an entry of the folder above it.
-    folder.ancestors().skip(1).take(2).filter(|parent| parent.is_dir()).try_for_each(sync_folder)
 }
 
 /// Puts `bytes` under `path` so that, whenever the power fails, there is all of it or nothing.

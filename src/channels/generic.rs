@@ -4,13 +4,18 @@
 //! kind is named, with what is allowed. Files come along in base64 or are referred to by their address; nothing is
 //! fetched here.
 
+use std::fmt;
+
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value, value::RawValue};
 use url::Url;
 use uuid::Uuid;
 
@@ -22,7 +27,7 @@ use throughline_workflows::{
 
 use crate::channels::{
     Adapter, Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest, address,
-    draft::{Draft, NAME_MAX, Original, SUBJECT_MAX, URL_MAX, line, prose},
+    draft::{ATTACHMENTS_MAX, BODY_MAX, Draft, NAME_MAX, Original, SUBJECT_MAX, URL_MAX, line, prose},
     reply_token::ReplyKeys,
     signature::{self, WebhookSecret},
     without_secret,
@@ -32,6 +37,9 @@ const ANSWER: Answer = Answer { content_type: "application/json", body: r#"{"sta
 
 /// The longest `id` and the longest handle, in bytes.
 const ID_MAX: usize = 200;
+
+/// The longest description of what is wrong, in bytes.
+const PROBLEM_MAX: usize = 300;
 
 /// Base64 as senders write it, with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -81,15 +89,18 @@ impl Adapter for Generic {
 }
 
 /// The body. Required fields are options here, so that their absence is told in our own words.
+///
+/// Little of it takes more memory than it has bytes: the sender chooses what stands in it.
 #[derive(Deserialize)]
-struct Body {
+struct Body<'a> {
     id: Option<String>,
     from: Option<From>,
     text: Option<String>,
     subject: Option<String>,
     thread: Option<String>,
-    attachments: Option<Vec<File>>,
-    metadata: Option<Map<String, Value>>,
+    attachments: Option<Files>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
     at: Option<String>,
 }
 
@@ -109,6 +120,77 @@ struct File {
     url: Option<String>,
 }
 
+/// The files that one message names, and one more where there are more: a message that has it keeps its original.
+#[derive(Default)]
+struct Files(Vec<File>);
+
+impl<'de> Deserialize<'de> for Files {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Listed;
+
+        impl<'de> Visitor<'de> for Listed {
+            type Value = Files;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Files, A::Error> {
+                let mut files = Vec::new();
+                while files.len() <= ATTACHMENTS_MAX {
+                    let Some(file) = list.next_element()? else { return Ok(Files(files)) };
+                    files.push(file);
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Files(files))
+            }
+        }
+
+        deserializer.deserialize_seq(Listed)
+    }
+}
+
+/// The sender's metadata with what we add to it. Where it is too long for a record anyway it stays the text it is.
+enum Metadata<'a> {
+    Read(Map<String, Value>),
+    Long { text: &'a str, added: Map<String, Value> },
+}
+
+impl<'a> Metadata<'a> {
+    fn of(given: Option<&'a RawValue>) -> Result<Self, Unreadable> {
+        let Some(given) = given else { return Ok(Self::Read(Map::new())) };
+        let text = given.get();
+        if text.len() > BODY_MAX && text.starts_with('{') {
+            return Ok(Self::Long { text, added: Map::new() });
+        }
+        let read = serde_json::from_str(text);
+        let read =
+            read.map_err(|error| Unreadable::field("metadata", line(&error.to_string(), PROBLEM_MAX)))?;
+        Ok(Self::Read(read))
+    }
+
+    fn add(&mut self, name: &str, value: Value) {
+        let (Self::Read(fields) | Self::Long { added: fields, .. }) = self;
+        fields.insert(name.to_owned(), value);
+    }
+
+    /// A JSON object, or nothing.
+    fn into_text(self) -> String {
+        match self {
+            Self::Read(fields) if fields.is_empty() => String::new(),
+            Self::Read(fields) => Value::Object(fields).to_string(),
+            Self::Long { text, added } if added.is_empty() => text.to_owned(),
+            Self::Long { text, added } => {
+                let sound = text.strip_suffix('}').unwrap_or(text).trim_end();
+                // An object without fields can be as long as one likes too.
+                let comma = if sound.len() > 1 { "," } else { "" };
+                let added = Value::Object(added).to_string();
+                format!("{sound}{comma}{}", added.strip_prefix('{').unwrap_or(&added))
+            }
+        }
+    }
+}
+
 impl Generic {
     fn read(
         &self,
@@ -124,13 +206,13 @@ impl Generic {
             Unreadable::field("from", "required: an object with at least one of email, phone, handle")
         })?;
         let mut from = addresses(&sender, &channel)?;
-        let mut metadata = body.metadata.unwrap_or_default();
+        let mut metadata = Metadata::of(body.metadata)?;
         if self.settings.secrets.is_empty() && from.len() > 1 {
             // Nobody vouches for it that these belong to one person, so they must not be made one.
             let others = from.split_off(1).into_iter().map(|other| Value::String(other.to_string()));
-            metadata.insert("other_addresses".to_owned(), Value::Array(others.collect()));
+            metadata.add("other_addresses", Value::Array(others.collect()));
         }
-        let files = body.attachments.unwrap_or_default();
+        let Files(files) = body.attachments.unwrap_or_default();
         let text = body.text.ok_or_else(|| Unreadable::field("text", "required: what the customer wrote"))?;
         if text.trim().is_empty() && files.is_empty() {
             return Err(Unreadable::field("text", "must not be empty unless there is an attachment"));
@@ -145,7 +227,7 @@ impl Generic {
         if let Some(key) = body.thread.as_deref().map(str::trim).filter(|key| !key.is_empty()) {
             thread = self.conversation(key);
             if thread.is_none() {
-                metadata.insert("thread".to_owned(), Value::String(key.to_owned()));
+                metadata.add("thread", Value::String(key.to_owned()));
             }
         }
 
@@ -168,11 +250,7 @@ impl Generic {
                 vouched: !self.settings.secrets.is_empty(),
                 automatic: false,
                 details: Details::None,
-                metadata: if metadata.is_empty() {
-                    String::new()
-                } else {
-                    Value::Object(metadata).to_string()
-                },
+                metadata: metadata.into_text(),
                 sent_at,
                 received_at: request.now,
             },
@@ -196,11 +274,11 @@ impl Generic {
     }
 }
 
-fn parse(body: &[u8]) -> Result<Body, Unreadable> {
+fn parse(body: &[u8]) -> Result<Body<'_>, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let problem = line(&error.inner().to_string(), 300);
+        let problem = line(&error.inner().to_string(), PROBLEM_MAX);
         // A path of "." is the body itself; a syntax error is nowhere in particular either.
         if path == "." || !error.inner().is_data() {
             Unreadable::body(format!("not a JSON object as described for this webhook: {problem}"))

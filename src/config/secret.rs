@@ -176,14 +176,19 @@ impl<'de> Deserialize<'de> for One {
 /// The key that signs reply tokens, from the file at `path`; made there if there is none.
 ///
 /// The file holds 32 random bytes in hexadecimal and is readable by its owner only. It appears complete or not
-/// at all, and two processes that start at once read the same key.
+/// at all, two processes that start at once read the same key, and a key that was answered outlasts a power cut.
 ///
 /// # Errors
 /// The folder or the file cannot be made or read, or the file is empty.
 pub fn ensure_reply_token_key(path: &Path) -> io::Result<Secret> {
-    if !path.try_exists()? {
-        make_key(path)?;
+    let folder = or_here(path.parent());
+    let (key_was_there, folder_was_there) = (path.try_exists()?, folder.try_exists()?);
+    if !key_was_there {
+        make_key(path, folder)?;
     }
+    // The names of the key and of its folder. Whoever made them may have been killed, or be about to do this too.
+    sync_folder(folder, key_was_there)?;
+    sync_folder(or_here(folder.parent()), folder_was_there)?;
     let text = fs::read_to_string(path)?;
     if text.trim().is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is empty", path.display())));
@@ -191,8 +196,22 @@ pub fn ensure_reply_token_key(path: &Path) -> io::Result<Secret> {
     Ok(Secret { sources: vec![Source::File(path.to_owned())], values: vec![text.trim().to_owned()] })
 }
 
-fn make_key(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// The folder above a path, which is not written where it is the process's own.
+fn or_here(folder: Option<&Path>) -> &Path {
+    folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes the name in a folder durable that is there now, and that may have been there before.
+fn sync_folder(folder: &Path, was_there: bool) -> io::Result<()> {
+    match fs::File::open(folder) {
+        Ok(folder) => folder.sync_all(),
+        // An administrator gave us a key in a folder of theirs.
+        Err(error) if was_there && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn make_key(path: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
@@ -202,7 +221,7 @@ fn make_key(path: &Path) -> io::Result<()> {
     writeln!(file, "{text}")?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
-        Ok(_) => fs::File::open(folder)?.sync_all(),
+        Ok(_) => Ok(()),
         // Another process was quicker; its key is the key.
         Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(failed) => Err(failed.error),

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -207,6 +207,8 @@ async fn authenticate(edge: &Edge, token: &str) -> Result<Caller, Problem> {
         let valid = caller.expires_at.is_none_or(|at| edge.engine.now() < at);
         return if valid { Ok(caller) } else { Err(refused()) };
     }
+    // What is revoked while it is looked up here must not be remembered.
+    let generation = edge.remembered.generation();
     let tenant = tenant_of(token).filter(|tenant| edge.tenants.contains(tenant));
     let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
     let owner = edge.engine.owner(&tenant, CREDENTIAL, &hash).await.map_err(Problem::unreadable)?;
@@ -237,7 +239,7 @@ async fn authenticate(edge: &Edge, token: &str) -> Result<Caller, Problem> {
         caller.name.clone_from(&profile.name);
         caller.teams.clone_from(&profile.team_ids);
     }
-    edge.remembered.put(hash, caller.clone());
+    edge.remembered.put(hash, caller.clone(), generation);
     Ok(caller)
 }
 
@@ -261,30 +263,52 @@ pub(crate) fn new_token(engine: &Engine, tenant: &TenantId) -> String {
 
 /// What was looked up lately.
 #[derive(Default)]
-pub(crate) struct Remembered(Mutex<HashMap<String, (Stopwatch, Caller)>>);
+pub(crate) struct Remembered(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    callers: HashMap<String, (Stopwatch, Caller)>,
+    /// How often everything was forgotten.
+    generation: u64,
+}
 
 impl Remembered {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, hash: &str) -> Option<Caller> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known
+        self.known()
+            .callers
             .get(hash)
             .filter(|(since, _)| since.elapsed() < REMEMBERED_FOR)
             .map(|(_, caller)| caller.clone())
     }
 
-    fn put(&self, hash: String, caller: Caller) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED_MAX {
-            known.retain(|_, (since, _)| since.elapsed() < REMEMBERED_FOR);
+    /// What a look-up that begins now must give to [`Remembered::put`].
+    fn generation(&self) -> u64 {
+        self.known().generation
+    }
+
+    /// Remembers what was looked up, unless everything was forgotten since that began.
+    fn put(&self, hash: String, caller: Caller, generation: u64) {
+        let mut known = self.known();
+        if known.generation != generation {
+            return;
         }
-        if known.len() < REMEMBERED_MAX {
-            known.insert(hash, (Stopwatch::start(), caller));
+        if known.callers.len() >= REMEMBERED_MAX {
+            known.callers.retain(|_, (since, _)| since.elapsed() < REMEMBERED_FOR);
+        }
+        if known.callers.len() < REMEMBERED_MAX {
+            known.callers.insert(hash, (Stopwatch::start(), caller));
         }
     }
 
     /// Forgets everything: a token was revoked, or an agent changed.
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut known = self.known();
+        known.callers.clear();
+        known.generation += 1;
     }
 }
 
@@ -394,5 +418,27 @@ mod tests {
         let hash = hash("tl_default_secret");
         assert_eq!(hash.len(), 64);
         assert!(!hash.contains("secret"));
+    }
+    #[test]
+    fn what_was_revoked_while_it_was_looked_up_is_not_remembered() {
+        let caller = Caller {
+            tenant: TenantId::default_tenant(),
+            token_id: TokenId(Uuid::nil()),
+            role: Role::Agent,
+            operator: false,
+            agent_id: None,
+            teams: Vec::new(),
+            name: "laptop".to_owned(),
+            expires_at: None,
+        };
+        let remembered = Remembered::default();
+        let generation = remembered.generation();
+        remembered.clear();
+        remembered.put("hash".to_owned(), caller.clone(), generation);
+        assert!(remembered.get("hash").is_none());
+        remembered.put("hash".to_owned(), caller, remembered.generation());
+        assert!(remembered.get("hash").is_some());
+        remembered.clear();
+        assert!(remembered.get("hash").is_none());
     }
 }

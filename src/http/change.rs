@@ -30,6 +30,8 @@ use super::{
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest idempotency key.
 const KEY_MAX: usize = 255;
+/// The largest body, in bytes: read as JSON it takes many times its length.
+const BODY_MAX: usize = 2 * 1024 * 1024;
 
 /// A request that changes something.
 pub(crate) struct Change<T> {
@@ -56,7 +58,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<Edge>> for Change<T> {
         let caller = Caller::from_request_parts(&mut parts, edge).await?;
         let trace = parts.extensions.get::<Trace>().map_or_else(|| edge.engine.mint(), |trace| trace.0);
         let key = idempotency_key(&parts.headers)?;
-        let admitted = edge.admission.read(&parts.headers, body).await?;
+        let admitted =
+            edge.admission.read(&parts.headers, body, edge.settings.body_max.min(BODY_MAX)).await?;
         if !admitted.bytes.is_empty() && !is_json(&parts.headers) {
             return Err(Problem::new(Kind::UnsupportedMediaType));
         }

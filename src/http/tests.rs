@@ -40,6 +40,9 @@ use crate::channels::{
     twilio_sms::{TwilioSms, TwilioSmsSettings},
 };
 
+/// The largest webhook: larger than the largest body of the API.
+const BODY_MAX: usize = 3 * 1024 * 1024;
+
 /// A running engine behind its door.
 struct World {
     router: Router,
@@ -110,8 +113,11 @@ impl World {
             open("raw/email", Arc::new(RawEmail::new(mail)));
             open("twilio/sms", Arc::new(TwilioSms::new(sms)));
         }
+        let url = "http://127.0.0.1:8080/api/webhooks/generic/broken".to_owned();
+        let broken = Door { adapter: Arc::new(doors::Broken), channel: "generic:broken".to_owned(), url };
+        doors.open(TenantId::default_tenant(), "generic/broken", broken);
         let settings = HttpSettings {
-            body_max: 100_000,
+            body_max: BODY_MAX,
             webhook_patience: Duration::from_millis(300),
             public_url_is_loopback: true,
         };

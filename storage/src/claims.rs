@@ -1,7 +1,8 @@
 //! Unique keys with an owner: what makes an address belong to one customer and a message count once.
 //!
 //! They are checked and taken by the committer ([`crate::append::ClaimRequest`]). A periodic claim stands under
-//! the week it was made in and is found in that week and the next; older weeks are swept away.
+//! the week it was made in and is found in that week and the next, and on the last day of the week before; older
+//! weeks are swept away.
 
 use crate::append::{ClaimKey, CommitError};
 use crate::damage::{Damage, ReadError};
@@ -16,15 +17,15 @@ pub(crate) const SWEEP_STEP: usize = 256;
 
 impl Journal {
     /// Who owns a key: their bytes, or none where it is free. A periodic claim is looked for in the week of its
-    /// moment and the week before.
+    /// moment and the week before, and on the last day of a week in the next.
     ///
     /// # Errors
     /// [`ReadError`] if the engine cannot read or the claim is damaged.
     pub fn claim(&self, key: &ClaimKey) -> Result<Option<Vec<u8>>, ReadError> {
-        let (this, last) = keys::claim(key);
-        for key in std::iter::once(this).chain(last) {
-            if let Some(value) = self.store().get(&key)? {
-                return decode(&value).map(Some).map_err(|error| ReadError::undecodable(&key, error));
+        let (key, elsewhere) = keys::claim(key);
+        for place in keys::claim_places(&key, &elsewhere) {
+            if let Some(value) = self.store().get(place)? {
+                return decode(&value).map(Some).map_err(|error| ReadError::undecodable(place, error));
             }
         }
         Ok(None)

@@ -212,7 +212,7 @@ fn keys_are_made_as_on_their_first_day() {
         keys::snapshot(&stream()),
         permanent,
         periodic,
-        former.unwrap(),
+        former.concat(),
         keys::hold(&LaneKey { stream: stream(), lane: "email".into() }),
         keys::blob("default/inbound/1"),
         keys::row("default", "inbox", 1),

@@ -24,19 +24,23 @@ pub struct InboxEntry {
 }
 
 impl Journal {
-    /// The entries with a number above `after`, in order, at most `limit` of them.
+    /// The entries with a number above `after`, in order, at most `limit` of them. What is damaged is passed over.
     ///
     /// # Errors
-    /// [`ReadError`] if the engine cannot read or an entry is damaged.
+    /// [`ReadError`] if the engine cannot read.
     pub fn inbox(&self, after: u64, limit: usize) -> Result<Vec<InboxEntry>, ReadError> {
         let (from, to) = (keys::inbox(after), keys::after_prefix(vec![keys::INBOX]));
-        let entries = self.store().range(Bound::Excluded(&from), Bound::Excluded(&to)).take(limit);
+        let read = |key: &[u8], value: &[u8]| {
+            let number = keys::read_inbox(key).ok_or_else(|| Damage::at(key, "not an entry's key"))?;
+            decode(number, value).map_err(|error| ReadError::undecodable(key, error))
+        };
+        let entries = self.store().range(Bound::Excluded(&from), Bound::Excluded(&to));
         entries
-            .map(|pair| {
-                let (key, value) = pair?;
-                let number = keys::read_inbox(&key).ok_or_else(|| Damage::at(&key, "not an entry's key"))?;
-                decode(number, &value).map_err(|error| ReadError::undecodable(&key, error))
+            .filter_map(|pair| match pair {
+                Ok((key, value)) => self.unless_damaged(&key, read(&key, &value)),
+                Err(error) => Some(Err(error.into())),
             })
+            .take(limit)
             .collect()
     }
 }

@@ -5,10 +5,11 @@
 //! dead letters, feed. Reads go to the store at once, block for as long as the disk does, and may see a group
 //! shortly before it is durable; whoever tells the outside what they read waits for [`Journal::barrier`] first.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{oneshot, watch};
@@ -40,6 +41,8 @@ struct Inner {
     disk: Disk,
     late_after: Duration,
     inbox_max: u64,
+    /// Keys of pending items that cannot be read and have been told of.
+    told: Mutex<HashSet<Vec<u8>>>,
 }
 
 /// How a journal behaves under pressure, and where it has its time from.
@@ -106,7 +109,9 @@ impl Journal {
             .map_err(|error| JournalError::Thread(error.to_string()))?;
         let disk = Disk::new(options.folder, options.min_free);
         let (late_after, inbox_max) = (options.late_after, options.inbox_max);
-        Ok(Journal { inner: Arc::new(Inner { store, shared, disk, late_after, inbox_max }) })
+        Ok(Journal {
+            inner: Arc::new(Inner { store, shared, disk, late_after, inbox_max, told: Mutex::default() }),
+        })
     }
 
     /// Writes an append, whole or not at all. When it answers `Ok`, the append is durable; every other answer but
@@ -206,7 +211,25 @@ impl Journal {
         self.submit(Prepared::removal(keys)).await.map(drop)
     }
 
-    /// What is due in a part of the keyspace whose keys begin with a moment.
+    /// Steps over a pending item that cannot be read, so that one damaged item does not keep the others from being
+    /// done. It stays where it is, and is told of once.
+    pub(crate) fn unless_damaged<T>(
+        &self,
+        key: &[u8],
+        item: Result<T, ReadError>,
+    ) -> Option<Result<T, ReadError>> {
+        match item {
+            Err(ReadError::Damaged(damage)) => {
+                if self.inner.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_vec()) {
+                    tracing::error!(%damage, "a pending item cannot be read and is passed over");
+                }
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    /// What is due in a part of the keyspace whose keys begin with a moment. What is damaged is passed over.
     pub(crate) fn due<T>(
         &self,
         part: u8,
@@ -221,9 +244,13 @@ impl Journal {
         if from >= to {
             return Ok(Vec::new());
         }
-        let pairs = self.store().range(Bound::Excluded(&from), Bound::Excluded(&to)).take(limit);
+        let pairs = self.store().range(Bound::Excluded(&from), Bound::Excluded(&to));
         pairs
-            .map(|pair| pair.map_err(ReadError::from).and_then(|(key, value)| decode(&key, &value)))
+            .filter_map(|pair| match pair {
+                Ok((key, value)) => self.unless_damaged(&key, decode(&key, &value)),
+                Err(error) => Some(Err(error.into())),
+            })
+            .take(limit)
             .collect()
     }
 

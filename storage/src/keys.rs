@@ -42,7 +42,8 @@ pub(crate) const INBOX: u8 = b'i';
 pub(crate) const DEAD_LETTERS: u8 = b'd';
 pub(crate) const MARKS: u8 = b'm';
 
-const WEEK_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const WEEK_MS: u64 = 7 * DAY_MS;
 
 /// The longest key a claim may have, in bytes.
 pub const CLAIM_KEY_MAX: usize = 1024;
@@ -120,22 +121,33 @@ pub(crate) fn snapshot(stream: &StreamId) -> Vec<u8> {
     Key::new(SNAPSHOTS).stream(stream).done()
 }
 
-/// Where a claim is written, and where else it may be found: a periodic one under the week before.
-pub(crate) fn claim(claim: &ClaimKey) -> (Vec<u8>, Option<Vec<u8>>) {
+/// Where a claim is written, and where else it may be found, for [`claim_places`]: a periodic one under the week
+/// before. On the last day of a week it may also stand under the next: who fixed their moment before the week's end
+/// can reach the committer behind someone who fixed theirs after it.
+pub(crate) fn claim(claim: &ClaimKey) -> (Vec<u8>, Vec<Vec<u8>>) {
     assert!(claim.key.len() <= CLAIM_KEY_MAX, "a claim's key is at most {CLAIM_KEY_MAX} bytes");
     match claim.lifetime {
         ClaimLifetime::Permanent => {
-            (Key::new(CLAIMS).text(&claim.tenant).text(&claim.space).raw(&claim.key).done(), None)
+            (Key::new(CLAIMS).text(&claim.tenant).text(&claim.space).raw(&claim.key).done(), Vec::new())
         }
         ClaimLifetime::Periodic { at_ms } => {
             let under = |week: u32| {
                 let weeks = periodic_claims(&claim.tenant, week);
                 Key(weeks).text(&claim.space).raw(&claim.key).done()
             };
-            let week = week(at_ms);
-            (under(week), week.checked_sub(1).map(under))
+            let this = week(at_ms);
+            let is_last_day = at_ms % WEEK_MS >= WEEK_MS - DAY_MS;
+            let next = is_last_day.then(|| this.checked_add(1)).flatten();
+            (under(this), next.into_iter().chain(this.checked_sub(1)).map(under).collect())
         }
     }
+}
+
+/// The keys under which a claim may be found, newest first: an earlier one is hidden by a later one.
+pub(crate) fn claim_places<'a>(key: &'a [u8], elsewhere: &'a [Vec<u8>]) -> Vec<&'a [u8]> {
+    let mut places: Vec<_> = std::iter::once(key).chain(elsewhere.iter().map(Vec::as_slice)).collect();
+    places.sort_unstable_by(|a, b| b.cmp(a)); // They differ in nothing but the week.
+    places
 }
 
 /// What the keys of a tenant's periodic claims of one week begin with.

@@ -41,7 +41,7 @@ pub(crate) struct PreparedClaim {
     /// Where it is written.
     pub(crate) key: Vec<u8>,
     /// Where else it may be found.
-    pub(crate) former_key: Option<Vec<u8>>,
+    pub(crate) elsewhere: Vec<Vec<u8>>,
     pub(crate) change: ClaimChange,
 }
 
@@ -86,8 +86,8 @@ impl Prepared {
                 .claims
                 .into_iter()
                 .map(|request| {
-                    let (key, former_key) = keys::claim(&request.key);
-                    PreparedClaim { key, former_key, change: request.change }
+                    let (key, elsewhere) = keys::claim(&request.key);
+                    PreparedClaim { key, elsewhere, change: request.change }
                 })
                 .collect(),
             disarm: append.disarm.iter().map(keys::timer).collect(),

@@ -12,7 +12,7 @@
 //! | | revoked | nothing |
 //! | | none | refused: unknown |
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use crate::record::Rejection;
 use crate::{
@@ -30,6 +30,9 @@ mod tests;
 
 /// The unique key: the hash of a secret leads to its credential.
 pub const CREDENTIAL: &str = "credential";
+
+/// What stands for a hash wherever people read.
+const HIDDEN: &str = "hidden";
 
 /// The workflow of one credential.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,7 @@ pub enum Command {
         /// From when on it opens nothing.
         expires_at: Option<Timestamp>,
         /// The hash of the secret, as text.
+        #[serde(serialize_with = "hidden_from_people")]
         secret_hash: String,
     },
     /// It opens nothing any more.
@@ -111,7 +115,14 @@ pub struct Facts {
     /// From when on it opens nothing.
     pub expires_at: Option<Timestamp>,
     /// The hash of the secret.
+    #[serde(serialize_with = "hidden_from_people")]
     pub secret_hash: String,
+}
+
+/// The hash as it is stored, and another word wherever people read.
+fn hidden_from_people<S: Serializer>(hash: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = if serializer.is_human_readable() { HIDDEN } else { hash };
+    serializer.serialize_str(shown)
 }
 
 impl State {

@@ -9,7 +9,8 @@
 //! | | any | refused: exists |
 //! | `AddIdentity` | new address | `IdentityAdded`; takes `address` |
 //! | | known, and now verified | `IdentityVerified` |
-//! | `SeenAddresses` | new ones among them | `IdentityAdded` for each; takes each `address` |
+//! | | a hundred addresses known | refused |
+//! | `SeenAddresses` | new ones among them, up to a hundred | `IdentityAdded` for each; takes each `address` |
 //! | `Update` | differs | `ProfileChanged` |
 //!
 //! Every command but `Register` is refused as unknown before the customer is registered.
@@ -33,6 +34,9 @@ use crate::{
     text::non_empty,
     workflow::{ActivityError, Claim, Context, Deadlines, Decision, EventType, NoDeadline, Workflow},
 };
+
+/// The most addresses a customer can have: the whole customer must fit a row of a list.
+const IDENTITIES_MAX: usize = 100;
 
 /// The unique key: an address, in its text form, belongs to one customer.
 pub const ADDRESS: &str = "address";
@@ -60,10 +64,18 @@ impl Workflow for Customer {
                 let same = facts.id == customer_id && addresses.iter().all(|address| facts.has(address));
                 if same { Ok(Decision::nothing()) } else { Err(Rejection::Exists { kind: Self::KIND }) }
             }
-            Command::AddIdentity { address, verified } => Ok(add_identity(facts, address, verified, cx)),
+            Command::AddIdentity { address, verified } => {
+                if !facts.has(&address) && facts.identities.len() >= IDENTITIES_MAX {
+                    let allowed = format!("one of at most {IDENTITIES_MAX} addresses of a customer");
+                    return Err(Rejection::invalid("address", allowed));
+                }
+                Ok(add_identity(facts, address, verified, cx))
+            }
+            // What a channel gives along is not worth refusing a message over: beyond the limit it is left out.
             Command::SeenAddresses { addresses } => Ok(each_once(addresses)
                 .into_iter()
                 .filter(|address| !facts.has(address))
+                .take(IDENTITIES_MAX.saturating_sub(facts.identities.len()))
                 .fold(Decision::nothing(), |decision, address| identity_added(decision, address, true, cx))),
             Command::Update(patch) => update(facts, &patch, cx),
         }

@@ -4,6 +4,7 @@ use throughline_actors::{
     performer::Outcome,
     testing::{World, meta},
 };
+use throughline_storage::store::Store;
 use throughline_workflows::{operation::Operation, time::Span, workflow::ActivityError};
 
 use crate::parcel::{Announcer, Command, Parcel, Say, start};
@@ -142,4 +143,70 @@ async fn what_was_asked_before_a_power_cut_is_done_after_it() {
     assert_eq!(engine.state::<Parcel>(&tenant, id).await.unwrap().unwrap().0.announced, ["kept"]);
     let ids: Vec<_> = announcer.heard().into_iter().map(|(_, attempt, _)| attempt).collect();
     assert_eq!(ids, [1, 2]);
+}
+
+#[tokio::test]
+async fn the_world_hears_of_nothing_that_a_power_cut_could_undo() {
+    let world = World::new();
+    let announcer = Announcer::default();
+    let engine = start(&world, &announcer).await;
+    let (tenant, id) = (World::tenant(), engine.mint());
+    // The engine's own first commit must be out of the way.
+    let first = throughline_storage::keys::setting("deadlines/parcel");
+    while world.store.get(&first).unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    engine.settle().await.unwrap();
+    let gate = world.store.faults().hold();
+    let asked = tokio::spawn({
+        let (engine, tenant) = (engine.clone(), tenant.clone());
+        async move {
+            let asked = engine.send::<Parcel>(&tenant, id, announce("durable", true), meta(&engine)).await;
+            asked.map(drop)
+        }
+    });
+    let gate = tokio::task::spawn_blocking(move || {
+        assert!(gate.wait_for_commit(std::time::Duration::from_secs(30)));
+        gate
+    });
+    let gate = gate.await.unwrap();
+    // Readers see the turn and its activity; they are not durable, so nobody acts on them.
+    assert_eq!(engine.activities(10).unwrap().len(), 1);
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert!(announcer.heard().is_empty() && !asked.is_finished());
+    gate.release();
+    asked.await.unwrap().unwrap();
+    announcer.until_heard(1).await;
+}
+
+#[tokio::test]
+async fn an_edit_stays_in_force_when_its_retry_fails_too() {
+    let mut world = World::new();
+    world.options.attempts_max = 1;
+    let announcer = Announcer::default();
+    announcer.answers([busy(), busy()]);
+    let engine = {
+        let announcer = announcer.clone();
+        let register = |builder: throughline_actors::engine::EngineBuilder| {
+            builder
+                .workflow::<Parcel>(announcer)
+                .workflow::<Operation>(throughline_actors::performer::NoPerformer)
+        };
+        world.start(register).await
+    };
+    let (tenant, id) = (World::tenant(), engine.mint());
+    engine.send::<Parcel>(&tenant, id, announce("wrong", true), meta(&engine)).await.unwrap();
+    engine.settle().await.unwrap();
+    let letter = engine.dead_letters(None).unwrap().remove(0).id;
+    let edited = serde_json::to_value(Say { what: "right".to_owned(), lane: true }).unwrap();
+    engine.retry_dead_letter(None, letter, Some(edited), "mended".to_owned(), meta(&engine)).await.unwrap();
+    engine.settle().await.unwrap();
+    let letter = engine.dead_letters(None).unwrap().remove(0);
+    assert_eq!(letter.payload["what"], "right");
+    engine.retry_dead_letter(None, letter.id, None, "again".to_owned(), meta(&engine)).await.unwrap();
+    engine.settle().await.unwrap();
+    let heard: Vec<_> = announcer.heard().into_iter().map(|(what, ..)| what).collect();
+    assert_eq!(heard, ["wrong", "right", "right"]);
 }

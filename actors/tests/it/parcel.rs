@@ -28,6 +28,7 @@ pub(crate) struct State {
     pub(crate) due: Option<Timestamp>,
     pub(crate) late: u32,
     pub(crate) stubborn: bool,
+    pub(crate) explosive: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     NotAnnounced(String),
     /// It is due.
     Due,
+    /// Makes it panic when it falls due.
+    Charge,
     /// Panics.
     Explode,
     /// Panics when its event is recorded.
@@ -61,6 +64,7 @@ pub(crate) enum Event {
     NotAnnounced(String),
     Late,
     Exploded,
+    Charged,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +113,7 @@ impl Workflow for Parcel {
     type Activity = Say;
     type Deadline = Arrival;
 
-    fn decide(_: &State, command: Command, cx: &Context<'_>) -> Result<Decision<Self>, Refused> {
+    fn decide(state: &State, command: Command, cx: &Context<'_>) -> Result<Decision<Self>, Refused> {
         Ok(match command {
             Command::Send { due_in, stubborn } => {
                 Decision::event(Event::Sent { due: cx.now + due_in, stubborn })
@@ -122,7 +126,9 @@ impl Workflow for Parcel {
             }
             Command::Announced(what) => Decision::event(Event::Announced(what)),
             Command::NotAnnounced(what) => Decision::event(Event::NotAnnounced(what)),
+            Command::Due if state.explosive => panic!("the parcel explodes when it is due"),
             Command::Due => Decision::event(Event::Late),
+            Command::Charge => Decision::event(Event::Charged),
             Command::Explode => panic!("the parcel explodes"),
             Command::ExplodeLater => Decision::event(Event::Exploded),
             Command::Refuse => return Err(Refused),
@@ -144,6 +150,7 @@ impl Workflow for Parcel {
                     state.due = None;
                 }
             }
+            Event::Charged => state.explosive = true,
             Event::Exploded => panic!("the parcel explodes on the way"),
             Event::Asked(_) | Event::Labelled(_) => {}
         }
@@ -174,6 +181,7 @@ impl Workflow for Parcel {
             Event::NotAnnounced(_) => "not_announced",
             Event::Late => "late",
             Event::Exploded => "exploded",
+            Event::Charged => "charged",
         };
         EventType { name, version: 1 }
     }

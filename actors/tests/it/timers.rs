@@ -119,3 +119,20 @@ async fn ten_thousand_timers_are_armed_and_a_window_is_held() {
         assert_eq!(engine.state::<Parcel>(&tenant, *id).await.unwrap().unwrap().0.late, 1);
     }
 }
+
+#[tokio::test]
+async fn a_timer_that_crashes_its_entity_is_put_off_and_the_others_fire() {
+    let mut world = World::new();
+    world.options.crashes_max = 2;
+    world.options.turns_in_flight = 1;
+    let engine = start(&world, &Announcer::default()).await;
+    let (tenant, charged, well) = (World::tenant(), engine.mint(), engine.mint());
+    engine.send::<Parcel>(&tenant, charged, due_in(Span::from_secs(10)), meta(&engine)).await.unwrap();
+    engine.send::<Parcel>(&tenant, charged, Command::Charge, meta(&engine)).await.unwrap();
+    engine.send::<Parcel>(&tenant, well, due_in(Span::from_secs(10)), meta(&engine)).await.unwrap();
+    engine.advance(Span::from_secs(10)).await.unwrap();
+    assert_eq!(engine.state::<Parcel>(&tenant, well).await.unwrap().unwrap().0.late, 1);
+    let timers = engine.timers(None, 10).unwrap();
+    assert_eq!((timers.len(), timers[0].id, timers[0].stuck), (1, charged, 1), "{timers:?}");
+    assert!(timers[0].fire_at > engine.now());
+}

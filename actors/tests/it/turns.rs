@@ -265,3 +265,26 @@ fn flip_a_bit_of(world: &World, entity: &[u8]) {
     batch.put(key, value);
     world.store.commit(batch).unwrap();
 }
+
+#[tokio::test]
+async fn the_same_request_twice_at_once_has_one_answer_also_when_it_takes_unique_keys() {
+    let world = World::new();
+    let engine = start(&world, &Announcer::default()).await;
+    let tenant = World::tenant();
+    for round in 0..20 {
+        let keyed = || CommandMeta {
+            idempotency: Some(Idempotency {
+                key: format!("key {round}"),
+                fingerprint: [7; 32],
+                answer: "{}".to_owned(),
+            }),
+            ..meta(&engine)
+        };
+        let label = Command::Label(format!("label {round}"));
+        let (first, second) = tokio::join!(
+            engine.send::<Parcel>(&tenant, engine.mint(), label.clone(), keyed()),
+            engine.send::<Parcel>(&tenant, engine.mint(), label, keyed()),
+        );
+        assert_eq!(first.unwrap().seq, second.unwrap().seq);
+    }
+}

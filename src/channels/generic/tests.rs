@@ -165,6 +165,48 @@ fn a_very_long_message_is_kept_whole_beside_an_excerpt() {
 }
 
 #[test]
+fn of_too_many_files_the_first_are_kept_beside_the_original() {
+    let file =
+        |name: usize| json!({ "name": name.to_string(), "media_type": "a/b", "content_base64": "SGk=" });
+    for count in [50, 51, 400] {
+        let files: Vec<Value> = (0..count).map(file).collect();
+        let call = body(json!({ "attachments": files }));
+        let parsed = call.parsed(&door(vec![]));
+        let names: Vec<_> = parsed.inbound.attachments.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names.len(), 50, "{count}");
+        let last = if count == 50 { "49" } else { "request.json" };
+        assert_eq!((names[48], names[49]), ("48", last), "{count}");
+        let original = parsed.parts.last().unwrap();
+        assert_eq!(original.bytes == call.body, count > 50);
+    }
+    let mut files = vec![file(0); 60];
+    files.push(json!("not looked at"));
+    assert_eq!(body(json!({ "attachments": files })).message(&door(vec![])).attachments.len(), 50);
+    let (field, problem) = fault(json!({ "attachments": {} }));
+    assert!(field == "attachments" && problem.contains("expected a sequence"), "{problem}");
+}
+
+#[test]
+fn long_metadata_stays_the_text_it_is() {
+    let padding = " ".repeat(40_000);
+    let kept = |metadata: &str, thread: &str| {
+        let body = format!(
+            r#"{{"id":"m-1","from":{{"handle":"ada"}},"text":"Hello","metadata":{metadata},"thread":"{thread}"}}"#
+        );
+        let parsed = Call::unsigned(body).parsed(&door(vec![]));
+        let blob = parsed.parts.first().map(|part| String::from_utf8(part.bytes.to_vec()).unwrap());
+        blob.unwrap_or(parsed.inbound.metadata)
+    };
+    let given = format!(r#"{{ "b":1,{padding}"a":[2, "}}"] }}"#);
+    assert_eq!(kept(&given, ""), given);
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    assert_eq!(read(&kept(&given, "room 7")), json!({ "b": 1, "a": [2, "}"], "thread": "room 7" }));
+    assert_eq!(read(&kept(&format!("{{{padding}}}"), "room 7")), json!({ "thread": "room 7" }));
+    assert_eq!(fault(json!({ "metadata": ["x".repeat(40_000)] })).0, "metadata");
+    assert_eq!(fault(json!({ "metadata": "{" })).0, "metadata");
+}
+
+#[test]
 fn the_signature_decides_where_there_is_a_secret() {
     let call = body(json!({}));
     assert_eq!(call.verify(&door(vec![])), Ok(Verified::Unsigned));

@@ -42,7 +42,8 @@ async fn download(
     let attachments = message.get("attachments").and_then(Value::as_array).ok_or_else(unknown)?;
     let attachment = attachments.iter().find(ours).ok_or_else(unknown)?;
     let text = |name: &str| attachment.get(name).and_then(Value::as_str).unwrap_or_default();
-    let content = edge.engine.blob(text("blob")).await.map_err(Problem::unreadable)?.ok_or_else(unknown)?;
+    let content = edge.engine.blob(&caller.tenant, text("blob")).await;
+    let content = content.map_err(Problem::unreadable)?.ok_or_else(unknown)?;
     let media_type = HeaderValue::from_str(text("media_type"))
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let headers = [

@@ -1,6 +1,7 @@
 //! Inside the running system: entities, timers, activities, figures, the clock.
 //!
-//! An operator sees every tenant; others, whose role may read the system, their own.
+//! An operator sees every tenant; others, whose role may read the system, their own. What is inside an entity is seen
+//! only by those who may also read it elsewhere.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -12,10 +13,14 @@ use throughline_actors::{
     settle::AdvanceError,
 };
 use throughline_workflows::{
+    conversation::Conversation,
+    credential::Credential,
+    customer::Customer,
     ids::{OperationId, TenantId},
     operation::{self, Operation},
     role::Action,
     time::{Span, Timestamp},
+    workflow::Workflow,
 };
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -30,6 +35,7 @@ use super::{
         problem::{Kind, Problem},
     },
     shown,
+    work::check_own,
 };
 
 /// The most timers or activities that are looked through for one page.
@@ -139,6 +145,7 @@ async fn actor(
     caller.must(Action::ReadSystem)?;
     let tenant = caller.tenant_named(&edge, wanted.tenant.as_deref())?;
     let kind = edge.engine.kind(&kind)?;
+    check_readable(&edge, &caller, kind, id).await?;
     let found = edge.engine.actor(&tenant, kind, id, wanted.version).await?;
     found.map(Json).ok_or_else(|| Problem::unknown(kind))
 }
@@ -159,11 +166,22 @@ async fn history(
     caller.must(Action::ReadSystem)?;
     let tenant = caller.tenant_named(&edge, tenant.as_deref())?;
     let kind = edge.engine.kind(&kind)?;
+    check_readable(&edge, &caller, kind, id).await?;
     let history = edge.engine.history(&tenant, kind, id).await?;
     if history.is_empty() {
         return Err(Problem::unknown(kind));
     }
     Ok(Json(paging.cut(history)))
+}
+
+/// That the caller may see what is inside: who reads only their own conversations does not read the others here.
+async fn check_readable(edge: &Edge, caller: &Caller, kind: &str, id: Uuid) -> Result<(), Problem> {
+    match kind {
+        Conversation::KIND => check_own(edge, caller, Action::Read, id).await,
+        Customer::KIND => caller.must(Action::Read),
+        Credential::KIND => caller.must(Action::ManageTokens),
+        _ => Ok(()),
+    }
 }
 
 /// Armed timers in the order in which they fire.

@@ -4,7 +4,59 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
+use axum::http::header::HOST;
+use bytes::Bytes;
+use throughline_workflows::{
+    ids::MessageId,
+    message::{Address, AddressKind, Attachment, AttachmentAt, Channel, Details, Inbound},
+};
+use uuid::Uuid;
+
 use super::*;
+use crate::channels::{Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest};
+
+fn inbound(id: Uuid) -> Inbound {
+    Inbound {
+        id: MessageId(id),
+        channel: Channel::Generic("web".to_owned()),
+        provider_message_id: id.to_string(),
+        from: vec![Address::new(AddressKind::Email, "ada@example.com")],
+        name: None,
+        to: None,
+        text: "Hello".to_owned(),
+        subject: None,
+        attachments: Vec::new(),
+        thread: None,
+        vouched: false,
+        automatic: false,
+        details: Details::None,
+        metadata: String::new(),
+        sent_at: None,
+        received_at: "2026-11-21T09:00:00Z".parse().unwrap(),
+    }
+}
+
+/// An adapter with faults: it panics over the body `panic`, and makes of all others a message that no record holds.
+pub(super) struct Broken;
+
+impl Adapter for Broken {
+    fn verify(&self, request: &WebhookRequest<'_>) -> Result<Verified, Refusal> {
+        let signed = request.headers.contains_key("x-signed");
+        Ok(if signed { Verified::Signed } else { Verified::Unsigned })
+    }
+
+    fn receive(
+        &self,
+        request: &WebhookRequest<'_>,
+        mint: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Receipt, Unreadable> {
+        assert!(!request.body.starts_with(b"panic"), "a fault of the adapter");
+        let inbound = Inbound { text: "x".repeat(100_000), ..inbound(mint()) };
+        let messages = vec![Parsed { inbound, parts: Vec::new() }];
+        let response = crate::channels::Answer { content_type: "text/plain", body: "" };
+        Ok(Receipt { messages, ignored: 0, response })
+    }
+}
 
 fn message() -> Value {
     json!({ "id": "m-1", "from": { "email": "ada@example.com", "name": "Ada" }, "text": "Hello" })
@@ -99,9 +151,20 @@ async fn what_is_wrong_is_named() {
     assert_eq!(answer.body["field"], "from");
     let request = Request::post("/api/webhooks/generic/web").body(Body::from("{\"id\":")).unwrap();
     world.call(request).await.is_problem(400, "malformed");
-    let body = json!({ "id": "1", "from": { "email": "a@example.com" }, "text": "x".repeat(100_001) });
+    let body = json!({ "id": "1", "from": { "email": "a@example.com" }, "text": "x".repeat(BODY_MAX) });
     let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(body), &[]).await;
     answer.is_problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn the_api_takes_less_at_once_than_a_webhook() {
+    let world = World::new().await;
+    let text = "x".repeat(BODY_MAX - 1_000_000);
+    let body = json!({ "id": "1", "from": { "email": "a@example.com" }, "text": text });
+    let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(body.clone()), &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answer = world.post("/api/v1/conversations", body).await;
+    assert!(answer.is_problem(413, "too-large").detail().contains("2097152"), "{}", answer.body);
 }
 
 #[tokio::test]
@@ -164,6 +227,72 @@ async fn a_signed_webhook_that_cannot_be_read_is_kept_and_can_be_mended() {
     world.engine.settle().await.unwrap();
     assert_eq!(world.get("/api/v1/conversations").await.body["total"], 1);
     world.get(&path).await.is_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_signed_webhook_that_we_cannot_take_is_not_refused() {
+    let world = World::new().await;
+    let post = async |body: Vec<u8>, signed: bool| {
+        let mut request = Request::post("/api/webhooks/generic/broken");
+        for index in 0..200 {
+            request = request.header(format!("x-{index}"), "v".repeat(2_000));
+        }
+        if signed {
+            request = request.header("x-signed", "yes");
+        }
+        world.call(request.body(Body::from(body)).unwrap()).await
+    };
+    let panic = |length: usize| [b"panic".as_slice(), &vec![b'x'; length]].concat();
+    let bodies = [panic(32 * 1024 - 5), panic(100_000), b"large".to_vec()];
+    for body in bodies.clone() {
+        let answer = post(body, true).await;
+        assert_eq!(answer.status, 204, "{}", answer.body);
+    }
+    let letters = world.get("/api/v1/system/dead-letters").await.body;
+    assert_eq!(letters["total"], bodies.len(), "{letters}");
+    assert_eq!(letters["items"][2]["reason"], "its adapter panicked");
+
+    post(panic(0), false).await.is_problem(500, "internal");
+    post(b"large".to_vec(), false).await.is_problem(413, "too-large");
+    assert_eq!(world.get("/api/v1/system/dead-letters").await.body["total"], bodies.len());
+}
+
+#[tokio::test]
+async fn no_web_page_posts_an_unsigned_webhook() {
+    let world = World::new().await;
+    for (name, value) in [
+        ("host", "evil.example"),
+        ("origin", "http://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("via", "1.1 proxy"),
+    ] {
+        let headers = [(name, value)];
+        let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(message()), &headers).await;
+        answer.is_problem(403, "signature-refused");
+    }
+    let headers = [(HOST.as_str(), "localhost:8080")];
+    let answer = world.ask("", "POST", "/api/webhooks/generic/web", Some(message()), &headers).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_file_of_another_tenant_is_not_there() {
+    let world = World::new().await;
+    let id = world.engine.mint();
+    for (tenant, status) in [("default", 200), ("acme", 404)] {
+        let key = format!("{tenant}/{id}/1");
+        let at = AttachmentAt::Blob(key.clone());
+        let file = Attachment { name: "a".to_owned(), media_type: "a/b".to_owned(), bytes: None, at };
+        let message = Inbound { attachments: vec![file], ..inbound(world.engine.mint()) };
+        let path = message.id;
+        let blobs = vec![(key, Bytes::from_static(b"hello"))];
+        world.engine.receive(&TenantId::default_tenant(), message, blobs, id).await.unwrap();
+        world.engine.settle().await.unwrap();
+        let list = world.get("/api/v1/conversations").await.body;
+        let conversation = list["items"][0]["id"].as_str().unwrap().to_owned();
+        let path = format!("/api/v1/conversations/{conversation}/attachments/{path}/1");
+        assert_eq!(world.get(&path).await.status, status, "{tenant}");
+    }
 }
 
 #[tokio::test]

@@ -82,6 +82,41 @@ async fn a_role_is_held_to_its_table() {
 }
 
 #[tokio::test]
+async fn who_reads_only_their_own_sees_no_more_of_it_inside_the_system() {
+    let world = World::new().await;
+    let id = world.conversation().await;
+    let shown = world.get(&format!("/api/v1/conversations/{id}")).await.body;
+    let customer = shown["customer"]["id"].as_str().unwrap().to_owned();
+    let grace = world.post("/api/v1/agents", json!({ "name": "Grace" })).await.body["id"].clone();
+    let engineer = world.token("engineer", json!({ "agent_id": grace })).await;
+    let tokens = world.get("/api/v1/tokens").await.body;
+    let token = tokens["items"][0]["id"].as_str().unwrap().to_owned();
+
+    let inside = async |bearer: &str, kind: &str, id: &str| {
+        let path = format!("/api/v1/system/actors/{kind}/{id}");
+        let state = world.ask(bearer, "GET", &path, None, &[]).await;
+        let history = world.ask(bearer, "GET", &format!("{path}/history"), None, &[]).await;
+        assert_eq!(state.status, history.status, "{} {}", state.body, history.body);
+        (state.status.as_u16(), format!("{}{}", state.body, history.body))
+    };
+    for (kind, id) in [("conversation", &id), ("customer", &customer), ("credential", &token)] {
+        let (status, shown) = inside(&engineer, kind, id).await;
+        assert_eq!(status, 403, "{kind}: {shown}");
+        assert_eq!(inside(&world.admin, kind, id).await.0, 200, "{kind}");
+    }
+    let (_, shown) = inside(&world.admin, "credential", &token).await;
+    assert_eq!(shown.matches(r#""secret_hash":"hidden""#).count(), 2, "{shown}");
+    let list = world.ask(&engineer, "GET", "/api/v1/system/actors?kind=customer", None, &[]).await;
+    assert_eq!(list.body["total"], 1, "{}", list.body);
+    assert_eq!(inside(&engineer, "agent", grace.as_str().unwrap()).await.0, 200);
+
+    let assigned =
+        world.post(&format!("/api/v1/conversations/{id}/assign"), json!({ "agent_id": grace })).await;
+    assert_eq!(assigned.status, 200, "{}", assigned.body);
+    assert_eq!(inside(&engineer, "conversation", &id).await.0, 200, "it is theirs now");
+}
+
+#[tokio::test]
 async fn another_tenants_conversation_is_not_there() {
     let world = World::new().await;
     let id = world.conversation().await;

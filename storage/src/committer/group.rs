@@ -167,18 +167,19 @@ impl<'a> Group<'a> {
 
     /// Does what is asked with a claim, or names the owner that stands against it.
     fn claim(&self, own: &mut Changes, claim: PreparedClaim) -> Result<Option<Vec<u8>>, StoreError> {
-        let PreparedClaim { key, former_key, change } = claim;
-        let this = self.owner(own, &key)?;
-        let former = former_key.as_deref().map(|key| self.owner(own, key)).transpose()?.flatten();
-        // This week's hides last week's.
-        let held = this.as_ref().or(former.as_ref());
+        let PreparedClaim { key, elsewhere, change } = claim;
+        let mut found = Vec::new();
+        for place in keys::claim_places(&key, &elsewhere) {
+            found.extend(self.owner(own, place)?.map(|owner| (place.to_vec(), owner)));
+        }
+        // A later week's hides those before it.
+        let held = found.first().map(|(_, owner)| owner);
         let new = match (change, held) {
             (ClaimChange::Take { owner }, Some(held)) if *held == owner => return Ok(None),
             (ClaimChange::TakeFrom { owner, .. }, Some(held)) if *held == owner => return Ok(None),
             (ClaimChange::TakeFrom { owner, former }, Some(held)) if *held == former => owner,
             (ClaimChange::Release { owner }, Some(held)) if *held == owner => {
-                own.extend(this.is_some().then_some((key, None)));
-                own.extend(former_key.filter(|_| former.is_some()).map(|key| (key, None)));
+                own.extend(found.into_iter().map(|(place, _)| (place, None)));
                 return Ok(None);
             }
             (ClaimChange::Release { .. }, _) => return Ok(None),
@@ -190,7 +191,9 @@ impl<'a> Group<'a> {
             ) => owner,
             (_, Some(held)) => return Ok(Some(held.clone())),
         };
-        own.push((key, Some(claim_value(&new))));
+        // Written under an earlier week than the one it was found in, it would be hidden.
+        let newest = found.into_iter().next().map(|(place, _)| place);
+        own.push((newest.filter(|place| *place > key).unwrap_or(key), Some(claim_value(&new))));
         Ok(None)
     }
 

@@ -152,7 +152,12 @@ impl Format {
                 }
             }
         }
-        Ok(value_of("state") == Some("ready"))
+        match value_of("state") {
+            Some("ready") => Ok(true),
+            Some("making") => Ok(false),
+            // Only a making that was cut off may be started again: that clears the folder.
+            _ => Err(StoreError::Damaged(format!("{path}/{FORMAT} does not say its state; {ADVICE}"))),
+        }
     }
 }
 
@@ -166,19 +171,35 @@ pub(super) fn failed(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Io(format!("{}: {error}", path.display()))
 }
 
-/// Makes the folder and those above it that are missing, each durable in its parent.
+/// Makes the folder and those above it that are missing, each durable in its parent before the next is made.
+///
+/// The lowest that is there already is made durable too: whoever made it may have been killed before that.
 fn create_durably(path: &Path) -> Result<(), StoreError> {
-    let missing: Vec<&Path> =
-        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
-    fs::create_dir_all(path).map_err(|error| failed(path, &error))?;
-    for made in missing {
-        let parent = match made.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        sync_folder(parent)?;
+    let mut missing = Vec::new();
+    for name in path.ancestors().filter(|name| !name.as_os_str().is_empty()) {
+        if name.exists() {
+            sync_parent(name, true)?;
+            break;
+        }
+        missing.push(name);
+    }
+    for name in missing.into_iter().rev() {
+        fs::create_dir_all(name).map_err(|error| failed(name, &error))?;
+        sync_parent(name, false)?;
     }
     Ok(())
+}
+
+/// Makes a folder's own name durable.
+fn sync_parent(path: &Path, was_there: bool) -> Result<(), StoreError> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    match File::open(parent) {
+        Ok(folder) => folder.sync_all().map_err(|error| failed(parent, &error)),
+        // An administrator gave us a folder in one of theirs.
+        Err(error) if was_there && error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(failed(parent, &error)),
+    }
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {

@@ -88,10 +88,15 @@ impl SledStore {
             folder.clear()?;
         }
         remove_unfinished_snapshots(&folder)?;
+        if folder.ready {
+            // Opening may write a snapshot and sync it. It must not tell of pages that a killed process left to the
+            // operating system, and that a power cut would still take.
+            sync_data(&folder, &open_data(&folder)?)?;
+        }
 
         let db = open_engine(path, &options)?;
         let data = open_data(&folder)?;
-        data.sync_data().map_err(|error| failed(&folder.join(DATA), &error))?;
+        sync_data(&folder, &data)?;
         if folder.ready {
             folder.sync()?; // Opening may have written a snapshot and removed the former.
         } else {
@@ -318,6 +323,10 @@ fn open_engine(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
 fn open_data(folder: &Folder) -> Result<File, StoreError> {
     let path = folder.join(DATA);
     OpenOptions::new().read(true).write(true).open(&path).map_err(|error| failed(&path, &error))
+}
+
+fn sync_data(folder: &Folder, data: &File) -> Result<(), StoreError> {
+    data.sync_data().map_err(|error| failed(&folder.join(DATA), &error))
 }
 
 fn damaged(path: &Path, said: &str) -> StoreError {

@@ -75,6 +75,71 @@ async fn a_periodic_claim_lasts_its_week_and_the_next() {
     assert_eq!(journal.claim(&permanent("key")).unwrap(), None, "the other kind of claim is another key");
 }
 
+/// Two deliveries of one message, the first with its moment just before a week's end and the second just after: one
+/// of them counts, whichever reaches the committer first, and whether in a group each or in one.
+#[tokio::test]
+async fn a_periodic_claim_holds_on_both_sides_of_a_week_s_end() {
+    let (before, after) = (11 * WEEK_MS - 1, 11 * WEEK_MS + 5);
+    for moments in [[before, after], [after, before]] {
+        for at_once in [false, true] {
+            let store = MemoryStore::new();
+            let journal = open(&store);
+            let appends = vec![
+                take_once(periodic("key", moments[0]), "me"),
+                take_once(periodic("key", moments[1]), "other"),
+            ];
+            let answers = if at_once {
+                as_one_group(&store, &journal, appends, || ()).await
+            } else {
+                let mut answers = vec![];
+                for append in appends {
+                    answers.push(journal.commit(append).await);
+                }
+                answers
+            };
+            assert!(answers[0].is_ok(), "{moments:?} {answers:?}");
+            assert_eq!(answers[1].clone().map(drop), taken("me"), "{moments:?} {at_once}");
+            for moment in moments {
+                assert_eq!(
+                    journal.claim(&periodic("key", moment)).unwrap(),
+                    Some(b"me".to_vec()),
+                    "{moment}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_the_last_day_of_a_week_looks_into_the_next() {
+    let journal = open(&MemoryStore::new());
+    let last_day = 11 * WEEK_MS - WEEK_MS / 7;
+    let owner = |at_ms| journal.claim(&periodic("key", at_ms)).unwrap();
+    journal.commit(take_once(periodic("key", 11 * WEEK_MS), "me")).await.unwrap();
+    assert_eq!(owner(last_day - 1), None);
+    assert_eq!(owner(last_day), Some(b"me".to_vec()));
+    // An earlier claim does not stand against the later one, and both are given up together.
+    journal.commit(take_once(periodic("key", last_day - 1), "former")).await.unwrap();
+    assert_eq!(owner(last_day), Some(b"me".to_vec()));
+    journal
+        .commit(claim(periodic("key", last_day), ClaimChange::Release { owner: b"me".to_vec() }))
+        .await
+        .unwrap();
+    assert_eq!(owner(last_day), None);
+    assert_eq!(owner(11 * WEEK_MS), None);
+}
+
+#[tokio::test]
+async fn a_claim_that_moves_on_the_last_day_moves_where_it_was_found() {
+    let journal = open(&MemoryStore::new());
+    let owner = |at_ms| journal.claim(&periodic("key", at_ms)).unwrap();
+    journal.commit(take(periodic("key", 11 * WEEK_MS), "a")).await.unwrap();
+    let moves = ClaimChange::TakeFrom { owner: b"b".to_vec(), former: b"a".to_vec() };
+    journal.commit(claim(periodic("key", 11 * WEEK_MS - 1), moves)).await.unwrap();
+    assert_eq!(owner(11 * WEEK_MS - 1), Some(b"b".to_vec()));
+    assert_eq!(owner(11 * WEEK_MS), Some(b"b".to_vec()));
+}
+
 #[tokio::test]
 async fn a_periodic_claim_moves_and_is_given_up_across_weeks() {
     let journal = open(&MemoryStore::new());

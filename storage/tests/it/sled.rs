@@ -60,6 +60,19 @@ fn a_making_that_was_cut_off_starts_again() {
 }
 
 #[test]
+fn a_state_that_is_not_known_is_damage_and_never_a_fresh_start() {
+    for state in ["", "state = \n", "state = raedy\n", "state = makin\n", "state=ready\n"] {
+        let place = Place::with_one_key();
+        let format = place.folder.join("FORMAT");
+        let text = fs::read_to_string(&format).unwrap();
+        fs::write(&format, text.replace("state = ready\n", state)).unwrap();
+        assert_damaged(place.open(), "does not say its state");
+        fs::write(&format, text).unwrap();
+        place.assert_key_is_there();
+    }
+}
+
+#[test]
 fn a_snapshot_cut_off_half_way_does_no_harm() {
     let place = Place::with_one_key();
     fs::write(place.folder.join("snap.00000000FFFFFFFF.generating"), "half a snap").unwrap();

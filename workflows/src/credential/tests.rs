@@ -66,3 +66,18 @@ fn what_was_never_made_cannot_be_revoked() {
         .when(Command::Revoke)
         .then_rejected(Rejection::Unknown { kind: "credential" });
 }
+
+#[test]
+fn its_hash_is_stored_and_never_shown() {
+    let mut state = State::default();
+    Credential::evolve(&mut state, &created());
+    let shown =
+        [serde_json::to_value(created()), serde_json::to_value(create("h1")), serde_json::to_value(&state)];
+    for shown in shown.map(|shown| shown.unwrap().to_string()) {
+        assert!(shown.contains(r#""secret_hash":"hidden""#) && !shown.contains("h1"), "{shown}");
+    }
+    let stored = bincode::serialize(&created()).unwrap();
+    assert_eq!(bincode::deserialize::<Event>(&stored).unwrap(), created());
+    let stored = bincode::serialize(&create("h1")).unwrap();
+    assert_eq!(bincode::deserialize::<Command>(&stored).unwrap(), create("h1"));
+}
