@@ -1,10 +1,11 @@
 //! The command line: one file a command, each with an example in its `--help`.
 //!
-//! `throughline` alone serves. `check` reads the configuration only; every other command asks a running server
-//! through its API. The exit status is 0 for done, 1 for failed, 2 for wrong usage.
+//! `throughline` alone serves. `check` and `calendar` read the configuration only; every other command asks a running
+//! server through its API. The exit status is 0 for done, 1 for failed, 2 for wrong usage.
 
 mod activities;
 mod actors;
+mod calendar;
 mod check;
 mod dead_letters;
 mod inspect;
@@ -50,6 +51,8 @@ enum Command {
     Serve(serve::Serve),
     /// Say what was understood of the configuration, or every mistake in it
     Check(check::Check),
+    /// Show how business time is counted
+    Calendar(calendar::Calendar),
     #[command(flatten)]
     Ask(Box<Ask>),
 }
@@ -89,6 +92,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Check(check) => {
             load(cli.config.as_deref(), environment).and_then(|loaded| print(&check.run(&loaded)))
         }
+        Command::Calendar(calendar) => load(cli.config.as_deref(), environment)
+            .and_then(|loaded| calendar.run(&loaded.config))
+            .and_then(|text| print(&text)),
         Command::Ask(question) => ask(*question, cli.config, environment).and_then(|text| print(&text)),
     };
     outcome.unwrap_or_else(|error| {

@@ -25,7 +25,11 @@ use std::{
 
 use serde::Deserialize;
 
-use throughline_workflows::{ids::TenantId, policy::Policy};
+use throughline_workflows::{
+    calendar::{Calendar, CalendarSpec},
+    ids::TenantId,
+    policy::Policy,
+};
 
 use self::tree::Node;
 
@@ -45,6 +49,9 @@ pub type Environment = BTreeMap<String, String>;
 
 /// The machine's words: by language, then by the template's name.
 pub type Templates = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Business calendars by name.
+pub type Calendars = BTreeMap<String, CalendarSpec>;
 
 /// The variables of this process; those that are not Unicode are left out.
 pub fn process_environment() -> Environment {
@@ -75,6 +82,8 @@ pub struct Config {
     pub conversation: Conversation,
     /// The machine's words, where a tenant does not say otherwise.
     pub templates: Templates,
+    /// Business calendars, where a tenant does not say otherwise.
+    pub calendars: Calendars,
     /// Where messages come in and go out, where a tenant does not say otherwise.
     pub channels: Channels,
     /// Tenants of their own. After loading, each holds the common tables with its own laid over them.
@@ -93,6 +102,7 @@ impl Default for Config {
             log: Log::default(),
             conversation: Conversation::default(),
             templates: Policy::default().templates,
+            calendars: Calendars::new(),
             channels: Channels::default(),
             tenants: BTreeMap::new(),
         }
@@ -109,6 +119,8 @@ pub struct Tenant {
     pub conversation: Conversation,
     /// The machine's words to its customers.
     pub templates: Templates,
+    /// Its business calendars.
+    pub calendars: Calendars,
     /// Where its messages come in and go out.
     pub channels: Channels,
 }
@@ -214,6 +226,20 @@ impl Config {
         let channels = own.map_or(&self.channels, |own| &own.channels).clone();
         let policy = self.policy(own, name.clone());
         Some(TenantConfig { id: id.clone(), name, channels, policy })
+    }
+
+    /// The calendars that a tenant has, its own and the common ones; `None` if there is no such tenant.
+    pub fn calendars(&self, tenant: &TenantId) -> Option<&Calendars> {
+        match self.tenants.get(tenant) {
+            Some(own) => Some(&own.calendars),
+            None => (*tenant == TenantId::default_tenant()).then_some(&self.calendars),
+        }
+    }
+
+    /// A calendar of a tenant; `None` if there is no such tenant, or it has no calendar of that name.
+    pub fn calendar(&self, tenant: &TenantId, name: &str) -> Option<Calendar> {
+        // A configuration with a calendar that has mistakes is never handed out.
+        Calendar::new(self.calendars(tenant)?.get(name)?).ok()
     }
 
     /// The policy of every tenant.

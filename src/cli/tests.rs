@@ -86,6 +86,7 @@ fn wrong_usage_is_told_apart_from_failure() {
     assert_eq!(usage("throughline token create --role king"), 2);
     assert_eq!(usage("throughline actors --server https://care.example.com"), 2);
     assert_eq!(usage("throughline inspect conversation nonsense"), 2);
+    assert_eq!(usage("throughline calendar due office"), 2);
     assert_eq!(usage("throughline --help"), 0);
 }
 
@@ -101,6 +102,8 @@ fn a_wrong_argument_is_named_with_what_is_allowed() {
         ("token create --role agent --agent-id nonsense", "--agent-id <ID>", "an id looks like"),
         ("token create --role agent --expires-in soon", "--expires-in <DURATION>", "12h"),
         ("timers --before tomorrow", "--before <TIME>", "RFC 3339"),
+        ("calendar due office --from monday --spend 8h", "--from <TIME>", "RFC 3339"),
+        ("calendar due office --from 2026-11-20T16:00:00Z --spend long", "--spend <DURATION>", "12h"),
     ] {
         let words = std::iter::once("throughline").chain(line.split(' '));
         let said = Cli::try_parse_from(words).unwrap_err().to_string();

@@ -2,6 +2,8 @@
 //!
 //! Each finding goes on a list and its key is taken out of the tree, so that one start shows them all.
 
+mod calendars;
+
 use bytesize::ByteSize;
 use serde::de::DeserializeOwned;
 
@@ -76,17 +78,29 @@ pub(super) fn typed<T: DeserializeOwned + Default>(tree: &mut Node, problems: &m
                 _ => None,
             })
             .collect();
-        let (path, message) = match keys::setting_above(&path) {
+        let entry = error.path().iter().nth(path.len()).and_then(|segment| match segment {
+            serde_path_to_error::Segment::Seq { index } => Some(*index),
+            _ => None,
+        });
+        let (path, entry, message) = match keys::setting_above(&path) {
             Some((key, depth)) => {
                 let path = path.get(..depth).unwrap_or(&path).to_vec();
-                let message = tree.get(&path).map(|node| refusal(key, node));
-                (path, message.unwrap_or_else(|| format!("must be {}", key.allowed)))
+                let entry = entry.filter(|_| key.kind != Kind::Secret);
+                let message = match (tree.get(&path), entry.and_then(|entry| tree.get(&path)?.entry(entry))) {
+                    (_, Some(entry)) => {
+                        format!("cannot be {}; it must be one of {}", shown(entry), key.allowed)
+                    }
+                    (Some(node), None) => refusal(key, node),
+                    (None, None) => format!("must be {}", key.allowed),
+                };
+                (path, entry, message)
             }
-            None => (path, error.inner().message().trim().to_owned()),
+            None => (path, None, error.inner().message().trim().to_owned()),
         };
         let removed = tree.remove(&path);
-        let place = removed.as_ref().map_or(Place::BuiltIn, |node| node.place.clone());
-        problems.push(Problem { place, key: path.join("."), message });
+        let node = removed.as_ref().map(|node| entry.and_then(|entry| node.entry(entry)).unwrap_or(node));
+        let place = node.map_or(Place::BuiltIn, |node| node.place.clone());
+        problems.push(Problem { place, key: keys::written(&path, entry), message });
         if removed.is_none() {
             return T::default();
         }
@@ -221,12 +235,14 @@ pub(super) fn values(config: &Config, tree: &Node, problems: &mut Vec<Problem>) 
     common.server_wide(config);
     common.channels(&config.channels);
     common.policy(&config.policy(None, Policy::default().name));
+    common.calendars(&config.calendars, None);
     for (id, tenant) in &config.tenants {
         let prefix = vec!["tenants".to_owned(), id.to_string()];
         let mut own = Checks { tree, prefix, problems };
         own.need(tenant.name.as_ref().is_none_or(|name| name.chars().count() <= 100), &["name"]);
         own.channels(&tenant.channels);
         own.policy(&config.policy(Some(tenant), config.name_of(id)));
+        own.calendars(&tenant.calendars, Some(&config.calendars));
     }
 }
 

@@ -41,6 +41,7 @@ const fn secret(path: &'static str, allowed: &'static str) -> Key {
     Key { path, kind: Kind::Secret, allowed }
 }
 
+const RANGES: &str = "a list of ranges such as [\"09:00-12:00\", \"22:00-06:00\"]";
 const SIZE: &str = "a size such as \"64MiB\"";
 const URL: &str = "a web address such as \"https://care.example.com\"";
 const TRANSPORT: &str = "\"file\", the only transport that this version knows";
@@ -74,6 +75,15 @@ pub(super) const KEYS: &[Key] = &[
     plain("conversation.reopen_window", "a duration such as \"7d\""),
     plain("conversation.acknowledge", "true or false"),
     text("templates.*.*", "a text with only the variables of that template in braces"),
+    text("calendars.*.timezone", "the name of a time zone such as \"Europe/Berlin\""),
+    plain("calendars.*.hours.mon", RANGES),
+    plain("calendars.*.hours.tue", RANGES),
+    plain("calendars.*.hours.wed", RANGES),
+    plain("calendars.*.hours.thu", RANGES),
+    plain("calendars.*.hours.fri", RANGES),
+    plain("calendars.*.hours.sat", RANGES),
+    plain("calendars.*.hours.sun", RANGES),
+    plain("calendars.*.holidays", "a list of dates such as [\"2026-12-25\"]"),
     text("channels.sms.transport", TRANSPORT),
     text("channels.sms.base_url", URL),
     text("channels.sms.account_sid", "an account's id: AC and 32 hexadecimal digits"),
@@ -97,7 +107,7 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The sections that a tenant may write for itself.
-pub(super) const OF_A_TENANT: &[&str] = &["conversation", "templates", "channels"];
+pub(super) const OF_A_TENANT: &[&str] = &["conversation", "templates", "calendars", "channels"];
 
 /// What stands at `path`.
 pub(super) fn find(path: &[String]) -> Found {
@@ -116,6 +126,12 @@ pub(super) fn find(path: &[String]) -> Found {
         section |= fits && pattern.len() > path.len();
     }
     if section { Found::Section } else { Found::Nothing }
+}
+
+/// A path as the complaints write it, with the number of the list's entry that is meant, from 0.
+pub(super) fn written(path: &[String], entry: Option<usize>) -> String {
+    let entry = entry.map(|entry| format!("[{entry}]")).unwrap_or_default();
+    format!("{}{entry}", path.join("."))
 }
 
 /// The setting at `path` or above it, and how many keys lead there.

@@ -1,5 +1,7 @@
 //! Configuration, tested on texts: what is refused, with which line, and what the environment changes.
 
+mod calendars;
+
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use throughline_workflows::{ids::TenantId, time::Span};

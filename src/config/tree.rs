@@ -105,6 +105,14 @@ impl Node {
         })
     }
 
+    /// An entry of a list, from 0.
+    pub(super) fn entry(&self, index: usize) -> Option<&Self> {
+        match &self.value {
+            Value::List(nodes) => nodes.get(index),
+            Value::Table(_) | Value::Plain(_) => None,
+        }
+    }
+
     /// The path of the node that `dotted` names, whatever dots its keys hold themselves.
     pub(super) fn find_dotted(&self, dotted: &str) -> Option<Vec<String>> {
         let Value::Table(table) = &self.value else {

@@ -8,6 +8,7 @@
 
 pub mod activity;
 pub mod agent;
+pub mod calendar;
 pub mod conversation;
 pub mod credential;
 pub mod customer;
