@@ -34,8 +34,8 @@ use super::{
 
 /// What every token begins with.
 const PREFIX: &str = "tl_";
-/// The fewest characters of a first admin token that somebody made up.
-const CHOSEN_MIN: usize = 16;
+/// A first admin token that somebody made up and that is shorter than this can be guessed.
+const CHOSEN_SAFE: usize = 16;
 /// How long a looked-up token is good without another look.
 const REMEMBERED_FOR: Duration = Duration::from_secs(5);
 /// How many looked-up tokens are remembered.
@@ -316,9 +316,7 @@ impl Remembered {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FirstAdminError {
     /// The text that was given cannot be a token.
-    #[error(
-        "THROUGHLINE_ADMIN_TOKEN must be {CHOSEN_MIN} to {TOKEN_MAX} visible ASCII characters without spaces"
-    )]
+    #[error("THROUGHLINE_ADMIN_TOKEN must be 1 to {TOKEN_MAX} visible ASCII characters without spaces")]
     Unfit,
     /// The text names another tenant.
     #[error(
@@ -353,10 +351,14 @@ pub async fn ensure_first_admin(
 ) -> Result<FirstAdmin, FirstAdminError> {
     let tenant = TenantId::default_tenant();
     if let Some(chosen) = chosen {
-        let fits =
-            (CHOSEN_MIN..=TOKEN_MAX).contains(&chosen.len()) && chosen.bytes().all(|b| b.is_ascii_graphic());
+        let fits = (1..=TOKEN_MAX).contains(&chosen.len()) && chosen.bytes().all(|b| b.is_ascii_graphic());
         if !fits {
             return Err(FirstAdminError::Unfit);
+        }
+        if chosen.len() < CHOSEN_SAFE {
+            tracing::warn!(
+                "THROUGHLINE_ADMIN_TOKEN has fewer than {CHOSEN_SAFE} characters: it can be guessed"
+            );
         }
         if let Some(other) = tenant_of(chosen).filter(|named| *named != tenant) {
             return Err(FirstAdminError::OtherTenant(other));
