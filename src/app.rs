@@ -21,7 +21,7 @@ use throughline_actors::{
     clock::{Clock, ClockMode},
     engine::{Engine, EngineBuilder},
     host::EngineOptions,
-    performer::NoPerformer,
+    performer::{NoPerformer, Performer},
     settle::{KeptClock, clock_key},
 };
 use throughline_storage::{
@@ -249,9 +249,14 @@ async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyho
         fault: fault(),
         ..EngineOptions::default()
     };
-    EngineBuilder::new(journal.clone(), blobs, clock)
-        .options(options)
-        .policies(config.policies())
+    let builder =
+        EngineBuilder::new(journal.clone(), blobs, clock).options(options).policies(config.policies());
+    workflows(builder, outside).start().await.context("the engine does not start")
+}
+
+/// Registers every workflow and view of the server; `outside` performs what conversations ask of the world.
+pub(crate) fn workflows(builder: EngineBuilder, outside: impl Performer<Conversation>) -> EngineBuilder {
+    builder
         .workflow::<Conversation>(outside)
         .workflow::<Customer>(NoPerformer)
         .workflow::<Agent>(NoPerformer)
@@ -263,9 +268,6 @@ async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyho
         .view::<views::agents::Agents>()
         .view::<views::teams::Teams>()
         .view::<views::credentials::Credentials>()
-        .start()
-        .await
-        .context("the engine does not start")
 }
 
 /// The fault that a test asks for: a turn panics while its command holds this text and the file named beside it

@@ -37,14 +37,8 @@ use crate::{
     shared::Shared,
 };
 
-/// How often a message may be passed on before its lane gives up for now.
+/// How often a message may be passed on within one try to place it.
 const HOPS_MAX: u32 = 5;
-
-/// Space of the claims by which an address belongs to a customer.
-pub const ADDRESS_SPACE: &str = "address";
-
-/// Space of the claims by which a customer has a current conversation.
-pub const CURRENT_SPACE: &str = "current";
 
 /// An inbound message as the inbox keeps it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -283,7 +277,7 @@ fn current_conversation(
     tenant: &TenantId,
     customer: CustomerId,
 ) -> Result<Option<Uuid>, Refusal> {
-    shared.claim_owner(tenant, CURRENT_SPACE, &customer.to_string())
+    shared.claim_owner(tenant, conversation::CURRENT, &customer.to_string())
 }
 
 async fn hand_over(
@@ -330,7 +324,7 @@ async fn customer_of(shared: &Shared, queued: &Queued) -> Result<CustomerId, Ref
         let mut owner = None;
         let mut free: Vec<Address> = Vec::new();
         for address in &addresses {
-            match shared.claim_owner(&queued.tenant, ADDRESS_SPACE, &address.to_string())? {
+            match shared.claim_owner(&queued.tenant, customer::ADDRESS, &address.to_string())? {
                 Some(found) => owner = owner.or(Some(found)),
                 None => free.push(address.clone()),
             }

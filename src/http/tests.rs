@@ -25,10 +25,7 @@ use throughline_storage::{
     journal::{Journal, JournalOptions},
     store::memory::{Faults, MemoryStore},
 };
-use throughline_workflows::{
-    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer, ids::TenantId,
-    operation::Operation, policy::Policy, team::Team, time::Timestamp, views,
-};
+use throughline_workflows::{ids::TenantId, policy::Policy, time::Timestamp};
 use tower::ServiceExt;
 
 use super::{Door, Doors, Edge, FirstAdmin, HttpSettings, ensure_first_admin, router};
@@ -75,22 +72,9 @@ impl World {
         let start: Timestamp = "2026-11-21T09:00:00Z".parse().unwrap();
         let tenants: Vec<TenantId> = vec!["default".parse().unwrap(), "acme".parse().unwrap()];
         let blobs = Arc::new(Blobs::open(folder.path().join("blobs")).unwrap());
-        let engine = EngineBuilder::new(journal, blobs, Clock::manual(start))
-            .policies(tenants.iter().map(|tenant| (tenant.clone(), Policy::default())))
-            .workflow::<Conversation>(NoPerformer)
-            .workflow::<Customer>(NoPerformer)
-            .workflow::<Agent>(NoPerformer)
-            .workflow::<Team>(NoPerformer)
-            .workflow::<Credential>(NoPerformer)
-            .workflow::<Operation>(NoPerformer)
-            .view::<views::inbox::Inbox>()
-            .view::<views::customers::Customers>()
-            .view::<views::agents::Agents>()
-            .view::<views::teams::Teams>()
-            .view::<views::credentials::Credentials>()
-            .start()
-            .await
-            .unwrap();
+        let builder = EngineBuilder::new(journal, blobs, Clock::manual(start))
+            .policies(tenants.iter().map(|tenant| (tenant.clone(), Policy::default())));
+        let engine = crate::app::workflows(builder, NoPerformer).start().await.unwrap();
         let FirstAdmin::Made(admin) = ensure_first_admin(&engine, None).await.unwrap() else {
             panic!("a new store has no admin")
         };

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
-use throughline_actors::{
-    engine::SendError,
-    intake::{ADDRESS_SPACE, CURRENT_SPACE},
-};
+use throughline_actors::engine::SendError;
 use throughline_workflows::{
     agent::Agent,
-    conversation::{Command, Conversation, CustomerCard, NewMessage},
+    conversation::{self, Command, Conversation, CustomerCard, NewMessage},
     customer::{self, Customer, CustomerPatch},
     ids::{ConversationId, CustomerId, MessageId, NoteId},
     message::{Address, Attachment, AttachmentAt, Channel},
@@ -157,7 +154,7 @@ async fn begin(State(edge): State<Arc<Edge>>, change: Change<Begin>) -> Result<R
     let meta = change.meta_by(speaker.by, &begun)?;
     let mut races = 0;
     let receipt = loop {
-        let current = edge.engine.owner(tenant, CURRENT_SPACE, &customer.id.to_string()).await;
+        let current = edge.engine.owner(tenant, conversation::CURRENT, &customer.id.to_string()).await;
         let command = Command::Begin {
             conversation_id: ConversationId(id),
             customer: customer.clone(),
@@ -325,7 +322,7 @@ async fn known_customer<T>(
 async fn customer_at<T>(edge: &Edge, change: &Change<T>, address: &Address) -> Result<CustomerCard, Problem> {
     let tenant = &change.caller.tenant;
     for _ in 0..RACES_MAX {
-        let owner = edge.engine.owner(tenant, ADDRESS_SPACE, &address.to_string()).await;
+        let owner = edge.engine.owner(tenant, customer::ADDRESS, &address.to_string()).await;
         if let Some(owner) = owner.map_err(Problem::unreadable)? {
             let state = edge.engine.state::<Customer>(tenant, owner).await.map_err(Problem::unreadable)?;
             let facts = state.as_ref().and_then(|(state, _)| state.facts());
