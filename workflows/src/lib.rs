@@ -6,16 +6,19 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod access;
 pub mod activity;
 pub mod agent;
 pub mod calendar;
 pub mod conversation;
 pub mod credential;
 pub mod customer;
+pub mod directory;
 pub mod ids;
 pub mod message;
 pub mod operation;
 pub mod policy;
+pub mod policy_book;
 pub mod record;
 pub mod role;
 #[cfg(any(test, feature = "testing"))]

@@ -76,6 +76,6 @@ fn a_policy_tells_all_its_mistakes_with_their_paths() {
     let words = [(NAME.to_owned(), "{".to_owned()), ("bye".to_owned(), "x".to_owned())];
     policy.templates.insert("en".to_owned(), words.into_iter().collect());
     let paths: Vec<_> = policy.check().unwrap_err().into_iter().map(|error| error.path).collect();
-    assert_eq!(paths, ["name", "language", "templates.en.acknowledgement", "templates.en.bye"]);
+    assert_eq!(paths, ["name", "customers.language", "templates.en.acknowledgement", "templates.en.bye"]);
     assert_eq!(Policy::default().check(), Ok(()));
 }

@@ -2,15 +2,19 @@
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use throughline_workflows::{
+    access::{self, Access, AccessOutcome},
     agent::{self, AgentPatch, AgentProfile, AgentStatus, Skill},
     conversation::{self, CustomerCard, Delivery, NewMessage, Opening},
     credential::{self, CredentialKind},
     customer::{self, CustomerPatch},
+    directory,
     ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, OperationId, TeamId, TokenId},
     message::{Address, Attachment, AttachmentAt, Channel, Details, EmailDetails, Inbound},
     operation,
+    policy::settings::Settings,
+    policy_book::{self, PolicyFile},
     role::Role,
-    scenario::{id, moment},
+    scenario::{id, moment, person},
     team::{self, TeamPatch, TeamProfile},
     time::{Span, Timestamp},
     words::{Outcome, Severity, SlaTier},
@@ -275,4 +279,55 @@ pub(crate) fn operation() -> impl Strategy<Value = operation::Command> {
         target,
         reason,
     })
+}
+
+pub(crate) fn directory() -> impl Strategy<Value = directory::Command> {
+    (ids(60), select(vec!["acme", "globex", "default"]), option::of(text())).prop_map(
+        |(id, tenant, title)| directory::Command::Add {
+            operation_id: OperationId(id),
+            tenant: tenant.parse().unwrap(),
+            title,
+        },
+    )
+}
+
+pub(crate) fn reads() -> impl Strategy<Value = access::Command> {
+    let access = (time(), option::of(ids(1)), text(), select(AccessOutcome::ALL)).prop_map(
+        |(at, subject, path, outcome)| Access {
+            at,
+            by: person("Grace"),
+            token_id: TokenId(id(40)),
+            role: Role::Agent,
+            noun: "conversation".to_owned(),
+            subject,
+            path,
+            outcome,
+        },
+    );
+    (ids(70), vec(access, 0..3))
+        .prop_map(|(id, accesses)| access::Command::Record { batch_id: OperationId(id), accesses })
+}
+
+pub(crate) fn policy() -> impl Strategy<Value = policy_book::Command> {
+    use policy_book::Command;
+    let file = select(vec![Vec::new(), vec!["updates.interval"], vec!["name", "customers.language"]])
+        .prop_map(|owned| PolicyFile {
+            owned: owned.into_iter().map(str::to_owned).collect(),
+            ..PolicyFile::open(&Settings::default())
+        });
+    let patch = select(vec![
+        r#"{"updates": {"interval": "6h"}}"#,
+        r#"{"updates": {"interval": "13h"}}"#,
+        r#"{"updates": {"interval": null}}"#,
+        r#"{"customers": {"language": "de"}, "name": "Acme"}"#,
+        r#"{"name": null}"#,
+        r#"{"colour": "red"}"#,
+        r#"{"templates": {"de": {"acknowledgement": "Danke."}}}"#,
+        r#"{"templates": {"de": null}}"#,
+        "[]",
+    ]);
+    prop_oneof![
+        1 => file.clone().prop_map(|file| Command::Adopt { file }),
+        3 => (patch, file).prop_map(|(patch, file)| Command::Edit { patch: patch.to_owned(), file }),
+    ]
 }

@@ -4,13 +4,16 @@
 //! shape gets a new one.
 
 use throughline_workflows::{
+    access::{self, Access, AccessOutcome, Reads},
     agent::{self, Agent, AgentProfile, AgentStatus, Skill},
     conversation::{self, Conversation, CustomerCard, DeliveryStatus, Event, Move, Status, WhyChannel},
     credential::{self, Credential, CredentialKind},
     customer::{self, Customer, CustomerPatch},
+    directory::{self, Directory},
     ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, OperationId, TeamId, TokenId},
     message::{Address, Attachment, AttachmentAt, Channel, Details, EmailDetails, Inbound, Outbound},
     operation::{self, Operation},
+    policy_book::{self, PolicyBook, PolicySource},
     role::Role,
     scenario::{id, moment, person},
     team::{self, Team, TeamProfile},
@@ -243,6 +246,50 @@ impl Fixture for Operation {
             action: "dead_letter.retry".to_owned(),
             target: "letter".to_owned(),
             reason: some("mended"),
+        }]
+    }
+}
+
+impl Fixture for Directory {
+    fn events() -> Vec<directory::Event> {
+        vec![directory::Event::TenantAdded {
+            at: moment("09:00"),
+            operation_id: OperationId(id(11)),
+            tenant: "acme".parse().unwrap(),
+            title: some("Acme Care"),
+        }]
+    }
+}
+
+impl Fixture for Reads {
+    fn events() -> Vec<access::Event> {
+        let read = Access {
+            at: moment("09:00"),
+            by: person("Grace"),
+            token_id: TokenId(id(10)),
+            role: Role::Agent,
+            noun: "conversation".to_owned(),
+            subject: Some(id(1)),
+            path: "/api/v1/conversations".to_owned(),
+            outcome: AccessOutcome::Refused,
+        };
+        vec![access::Event::Accessed {
+            at: moment("09:00"),
+            batch_id: OperationId(id(11)),
+            accesses: vec![read],
+        }]
+    }
+}
+
+impl Fixture for PolicyBook {
+    fn events() -> Vec<policy_book::Event> {
+        vec![policy_book::Event::PolicyChanged {
+            at: moment("09:00"),
+            version: 1,
+            settings: "{\"name\":\"Acme\"}".to_owned(),
+            changed: vec!["name".to_owned()],
+            edits: "{\"name\":\"Acme\"}".to_owned(),
+            source: PolicySource::Api,
         }]
     }
 }

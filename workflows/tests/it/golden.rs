@@ -11,8 +11,8 @@ use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
 
 use bincode::Options as _;
 use throughline_workflows::{
-    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
-    operation::Operation, team::Team, workflow::Workflow,
+    access::Reads, agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
+    directory::Directory, operation::Operation, policy_book::PolicyBook, team::Team, workflow::Workflow,
 };
 
 use crate::fixtures::Fixture;
@@ -110,4 +110,19 @@ fn credentials_keep_their_bytes() {
 #[test]
 fn operations_keep_their_bytes() {
     keeps_its_bytes::<Operation>();
+}
+
+#[test]
+fn directories_keep_their_bytes() {
+    keeps_its_bytes::<Directory>();
+}
+
+#[test]
+fn records_of_reads_keep_their_bytes() {
+    keeps_its_bytes::<Reads>();
+}
+
+#[test]
+fn policies_keep_their_bytes() {
+    keeps_its_bytes::<PolicyBook>();
 }

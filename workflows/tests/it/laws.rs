@@ -4,12 +4,15 @@ use std::fmt::Debug;
 
 use proptest::{collection::vec, prelude::*};
 use throughline_workflows::{
+    access::Reads,
     agent::Agent,
     conversation::{Conversation, Event, Status, lifecycle},
     credential::Credential,
     customer::Customer,
+    directory::Directory,
     operation::Operation,
     policy::Policies,
+    policy_book::PolicyBook,
     scenario::person,
     team::Team,
     time::{Span, Timestamp},
@@ -122,5 +125,19 @@ proptest! {
     #[test]
     fn any_operation_obeys(history in history(commands::operation())) {
         obey::<Operation>(history);
+    }
+    #[test]
+    fn any_directory_obeys(history in history(commands::directory())) {
+        obey::<Directory>(history);
+    }
+
+    #[test]
+    fn any_record_of_reads_obeys(history in history(commands::reads())) {
+        obey::<Reads>(history);
+    }
+
+    #[test]
+    fn any_policy_obeys(history in history(commands::policy())) {
+        obey::<PolicyBook>(history);
     }
 }
