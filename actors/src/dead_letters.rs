@@ -228,7 +228,7 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, LetterError> {
-        if let Some(kept) = self.kept_operation(tenant, &meta).await? {
+        if let Some(kept) = self.kept_operation(&meta).await? {
             return Ok(kept);
         }
         let letter = self.letter(tenant, id)?;
@@ -247,7 +247,7 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, LetterError> {
-        if let Some(kept) = self.kept_operation(tenant, &meta).await? {
+        if let Some(kept) = self.kept_operation(&meta).await? {
             return Ok(kept);
         }
         let letter = self.letter(tenant, id)?;
@@ -255,24 +255,11 @@ impl Engine {
     }
 
     /// The answer that the same request was given before, when its letter was still there.
-    async fn kept_operation(
-        &self,
-        tenant: Option<&TenantId>,
-        meta: &CommandMeta,
-    ) -> Result<Option<Receipt>, LetterError> {
+    async fn kept_operation(&self, meta: &CommandMeta) -> Result<Option<Receipt>, LetterError> {
         let Some(idempotency) = &meta.idempotency else { return Ok(None) };
-        let tenants: Vec<&TenantId> = match tenant {
-            Some(tenant) => vec![tenant],
-            None => self.shared.host.policies.keys().collect(),
-        };
-        for tenant in tenants {
-            let key = idempotency::claim(tenant, &idempotency.key, self.now().as_millis());
-            let kept = idempotency::kept_answer(&self.shared.host.journal, &key, idempotency).await;
-            if let Some(kept) = kept.map_err(|refusal| LetterError::Send(SendError::from_refusal(refusal)))? {
-                return Ok(Some(kept));
-            }
-        }
-        Ok(None)
+        let key = idempotency::claim(&idempotency.tenant, &idempotency.key, self.now().as_millis());
+        let kept = idempotency::kept_answer(&self.shared.host.journal, &key, idempotency).await;
+        kept.map_err(|refusal| LetterError::Send(SendError::from_refusal(refusal)))
     }
 
     fn letter(&self, tenant: Option<&TenantId>, id: Uuid) -> Result<DeadLetter, LetterError> {

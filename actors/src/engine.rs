@@ -5,8 +5,10 @@
 //! down again without losing anything.
 
 mod builder;
+mod policy;
 
 pub use builder::{EngineBuilder, StartError};
+pub use policy::added_tenants;
 
 use std::{sync::Arc, time::Duration};
 

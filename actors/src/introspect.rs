@@ -158,7 +158,7 @@ impl Engine {
         if residency != Some("hot") {
             let tenants: Vec<TenantId> = match tenant {
                 Some(tenant) => vec![tenant.clone()],
-                None => self.shared.host.policies.keys().cloned().collect(),
+                None => self.shared.host.tenants.names(),
             };
             let journal = self.shared.host.journal.clone();
             let missing = take - rows.len();

@@ -7,6 +7,7 @@
 //! timers      due timer ─▶ entity                          a window at a time, never given up
 //! activities  pending activity ─▶ performer ─▶ entity      retries, lanes, dead letters
 //! projector   feed ─▶ rows of views                        with a checkpoint
+//! sweep       changed policy ─▶ every entity               resumable
 //! upkeep      sweeps                                       slowly
 //! ```
 //!
@@ -37,6 +38,8 @@ mod rehydrate;
 mod shard;
 mod shared;
 mod supervisor;
+mod sweep;
+mod tenants;
 mod timers;
 mod turn;
 mod upkeep;

@@ -132,6 +132,9 @@ impl Engine {
         if !journal.activities(None, now, 1).map_err(store)?.is_empty() {
             busy.push("ready activities");
         }
+        if self.shared.host.tenants.to_sweep().is_some() {
+            busy.push("a changed policy on its way to the entities");
+        }
         if !self.shared.views.is_empty() && self.views().reached() < journal.head().seq {
             busy.push("lists behind the journal");
         }

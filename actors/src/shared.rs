@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) named: intake::Named,
     /// Held while the manual clock is being moved.
     pub(crate) advancing: tokio::sync::Mutex<()>,
+    /// Held while a tenant's policy is being changed.
+    pub(crate) policy_change: tokio::sync::Mutex<()>,
 }
 
 /// One registered workflow.
@@ -50,6 +52,8 @@ pub(crate) struct Kind {
     pub(crate) performer: Arc<dyn AnyPerformer>,
     pub(crate) inspector: Arc<dyn AnyInspector>,
     pub(crate) deadlines_revision: u32,
+    /// Tells an entity of a changed policy, where the workflow wants to know.
+    pub(crate) policy_changed: Option<AnyCommand>,
 }
 
 /// What the engine's tasks are busy with.

@@ -177,7 +177,7 @@ impl<W: Workflow> Turn<W> {
         idempotency: &Idempotency,
         now: Timestamp,
     ) -> Result<Option<Receipt>, Refusal> {
-        let key = idempotency::claim(&self.entity.tenant, &idempotency.key, now.as_millis());
+        let key = idempotency::claim(&idempotency.tenant, &idempotency.key, now.as_millis());
         idempotency::kept_answer(&self.host.journal, &key, idempotency).await
     }
 
@@ -337,7 +337,7 @@ impl<W: Workflow> Turn<W> {
             answer: idempotency.answer.clone(),
         };
         ClaimRequest {
-            key: idempotency::claim(&self.entity.tenant, &idempotency.key, now.as_millis()),
+            key: idempotency::claim(&idempotency.tenant, &idempotency.key, now.as_millis()),
             change: ClaimChange::TakeOnce { owner: codec::encode(&kept) },
         }
     }

@@ -73,7 +73,7 @@ async fn rearm(shared: &Shared, kind: &'static str, revision: u32) -> Result<(),
         _ => None,
     };
     let mut compared = 0u64;
-    for tenant in shared.host.policies.keys() {
+    for tenant in &shared.host.tenants.names() {
         let mut from = match &after {
             Some((at, _)) if at.as_str() > tenant.as_str() => continue,
             Some((at, entity)) if at == tenant.as_str() => Some(*entity),

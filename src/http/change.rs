@@ -124,6 +124,7 @@ impl<T> Change<T> {
         let answer = serde_json::to_string(answer)
             .map_err(|error| Problem::with(Kind::Internal, error.to_string()))?;
         let idempotency = self.key.as_ref().map(|key| Idempotency {
+            tenant: self.caller.tenant.clone(),
             key: key.scope.clone(),
             fingerprint: key.fingerprint,
             answer,
