@@ -32,8 +32,8 @@ use throughline_storage::{
     store::sled::{SledOptions, SledStore},
 };
 use throughline_workflows::{
-    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
-    operation::Operation, team::Team, time::Timestamp, views,
+    access::Reads, agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
+    directory::Directory, operation::Operation, policy_book::PolicyBook, team::Team, time::Timestamp, views,
 };
 use tokio::{
     net::TcpListener,
@@ -148,11 +148,10 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
         webhook_patience: config.server.webhook_patience.to_std(),
         public_url_is_loopback: config.server.public_url.is_loopback(),
     };
-    let edge = Edge::new(engine.clone(), doors::doors(config)?, config.tenant_ids(), settings)
-        .refusing_inbound({
-            let journal = journal.clone();
-            move || journal.admits_inbound().err().map(|error| error.to_string())
-        });
+    let edge = Edge::new(engine.clone(), doors::doors(config)?, settings).refusing_inbound({
+        let journal = journal.clone();
+        move || journal.admits_inbound().err().map(|error| error.to_string())
+    });
     greet(config, address, &admin);
     Ok(Up { listener, journal, engine, edge })
 }
@@ -249,8 +248,9 @@ async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyho
         fault: fault(),
         ..EngineOptions::default()
     };
-    let builder =
-        EngineBuilder::new(journal.clone(), blobs, clock).options(options).policies(config.policies());
+    let builder = EngineBuilder::new(journal.clone(), blobs, clock)
+        .options(options)
+        .policy_files(config.policy_files());
     workflows(builder, outside).start().await.context("the engine does not start")
 }
 
@@ -263,6 +263,9 @@ pub(crate) fn workflows(builder: EngineBuilder, outside: impl Performer<Conversa
         .workflow::<Team>(NoPerformer)
         .workflow::<Credential>(NoPerformer)
         .workflow::<Operation>(NoPerformer)
+        .workflow::<Reads>(NoPerformer)
+        .workflow::<PolicyBook>(NoPerformer)
+        .workflow::<Directory>(NoPerformer)
         .view::<views::inbox::Inbox>()
         .view::<views::customers::Customers>()
         .view::<views::agents::Agents>()

@@ -28,7 +28,12 @@ use serde::Deserialize;
 use throughline_workflows::{
     calendar::{Calendar, CalendarSpec},
     ids::TenantId,
-    policy::Policy,
+    policy::{
+        Policy, Updates,
+        settings::{ConversationSettings, CustomerSettings, EscalationSettings, Settings, SlaSettings},
+    },
+    policy_book::PolicyFile,
+    time::Timestamp,
 };
 
 use self::tree::Node;
@@ -38,8 +43,7 @@ pub use self::{
     problem::{ConfigErrors, Place, Problem},
     secret::{Secret, ensure_reply_token_key},
     sections::{
-        Actors, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage,
-        StorageEngine, reachable,
+        Actors, Clock, ClockMode, Dedupe, Inbox, Log, LogFormat, Server, Storage, StorageEngine, reachable,
     },
     web_url::{WebUrl, WebUrlError},
 };
@@ -79,7 +83,15 @@ pub struct Config {
     /// What is written to standard error.
     pub log: Log,
     /// What holds for conversations, where a tenant does not say otherwise.
-    pub conversation: Conversation,
+    pub conversation: ConversationSettings,
+    /// What holds for customers who stated nothing else, where a tenant does not say otherwise.
+    pub customers: CustomerSettings,
+    /// How long a waiting customer may hear nothing, where a tenant does not say otherwise.
+    pub updates: Updates,
+    /// What holds for cases, where a tenant does not say otherwise.
+    pub escalation: EscalationSettings,
+    /// What is promised, where a tenant does not say otherwise.
+    pub sla: SlaSettings,
     /// The machine's words, where a tenant does not say otherwise.
     pub templates: Templates,
     /// Business calendars, where a tenant does not say otherwise.
@@ -88,6 +100,16 @@ pub struct Config {
     pub channels: Channels,
     /// Tenants of their own. After loading, each holds the common tables with its own laid over them.
     pub tenants: BTreeMap<TenantId, Tenant>,
+    /// Which keys of the tenants' policies were written, by the file or the environment.
+    #[serde(skip)]
+    written: Written,
+}
+
+/// The keys of policies that were written, with dots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Written {
+    common: Vec<String>,
+    tenants: BTreeMap<TenantId, Vec<String>>,
 }
 
 impl Default for Config {
@@ -100,11 +122,16 @@ impl Default for Config {
             actors: Actors::default(),
             clock: Clock::default(),
             log: Log::default(),
-            conversation: Conversation::default(),
+            conversation: ConversationSettings::default(),
+            customers: CustomerSettings::default(),
+            updates: Updates::default(),
+            escalation: EscalationSettings::default(),
+            sla: SlaSettings::default(),
             templates: Policy::default().templates,
             calendars: Calendars::new(),
             channels: Channels::default(),
             tenants: BTreeMap::new(),
+            written: Written::default(),
         }
     }
 }
@@ -116,7 +143,15 @@ pub struct Tenant {
     /// The name customers know; without it, that of the tenant.
     pub name: Option<String>,
     /// What holds for its conversations.
-    pub conversation: Conversation,
+    pub conversation: ConversationSettings,
+    /// What holds for its customers who stated nothing else.
+    pub customers: CustomerSettings,
+    /// How long its waiting customers may hear nothing.
+    pub updates: Updates,
+    /// What holds for its cases.
+    pub escalation: EscalationSettings,
+    /// What it promises.
+    pub sla: SlaSettings,
     /// The machine's words to its customers.
     pub templates: Templates,
     /// Its business calendars.
@@ -134,7 +169,7 @@ pub struct TenantConfig {
     pub name: String,
     /// Where its messages come in and go out.
     pub channels: Channels,
-    /// What decisions look at.
+    /// What decisions look at, as far as the configuration says it.
     pub policy: Policy,
 }
 
@@ -192,8 +227,11 @@ impl Config {
         overlay::lay(&mut tree, environment, &mut problems);
         check::unknown_keys(&mut tree, &mut problems);
         let mut config: Self = check::typed(&mut tree, &mut problems);
+        config.written.common = written_keys(&tree);
         for (id, tenant) in &mut config.tenants {
-            *tenant = check::typed(&mut merged(&tree, id), &mut problems);
+            let mut whole = merged(&tree, id);
+            *tenant = check::typed(&mut whole, &mut problems);
+            config.written.tenants.insert(id.clone(), written_keys(&whole));
             let at = ["tenants", id.as_str()];
             check::fetch_secrets(&mut tenant.channels, &at, &tree, environment, &mut problems);
         }
@@ -224,7 +262,7 @@ impl Config {
         }
         let name = self.name_of(id);
         let channels = own.map_or(&self.channels, |own| &own.channels).clone();
-        let policy = self.policy(own, name.clone());
+        let policy = self.settings(own, name.clone()).policy(1, Timestamp::default());
         Some(TenantConfig { id: id.clone(), name, channels, policy })
     }
 
@@ -242,9 +280,36 @@ impl Config {
         Calendar::new(self.calendars(tenant)?.get(name)?).ok()
     }
 
-    /// The policy of every tenant.
-    pub fn policies(&self) -> BTreeMap<TenantId, Policy> {
-        self.tenant_ids().iter().filter_map(|id| Some((id.clone(), self.tenant(id)?.policy))).collect()
+    /// What is said of the policy of every tenant, and which of its keys may not be changed elsewhere.
+    pub fn policy_files(&self) -> BTreeMap<TenantId, PolicyFile> {
+        self.tenant_ids().into_iter().map(|id| (id.clone(), self.policy_file(&id))).collect()
+    }
+
+    /// What is said of the policy of one tenant; of one that is not written here, the common settings.
+    pub fn policy_file(&self, id: &TenantId) -> PolicyFile {
+        let settings = self.settings(self.tenants.get(id), self.name_of(id));
+        let owned = self.written.tenants.get(id).unwrap_or(&self.written.common).clone();
+        PolicyFile { owned, ..PolicyFile::open(&settings) }
+    }
+
+    /// Takes in a tenant that was added while a server ran: it has the common settings. One that is written here stays
+    /// as it is.
+    pub fn add_tenant(&mut self, id: &TenantId, title: Option<&str>) {
+        if self.tenants.contains_key(id) || *id == TenantId::default_tenant() {
+            return;
+        }
+        let tenant = Tenant {
+            name: title.map(str::to_owned),
+            conversation: self.conversation.clone(),
+            customers: self.customers.clone(),
+            updates: self.updates,
+            escalation: self.escalation.clone(),
+            sla: self.sla.clone(),
+            templates: self.templates.clone(),
+            calendars: self.calendars.clone(),
+            channels: self.channels.clone().without_webhook_urls(),
+        };
+        self.tenants.insert(id.clone(), tenant);
     }
 
     /// The key that signs the reply tokens of `email`: the one set, or else the file `secrets/reply-token` in the
@@ -271,15 +336,17 @@ impl Config {
         }
     }
 
-    /// The policy of a tenant with tables of its own, or the common one.
-    fn policy(&self, own: Option<&Tenant>, name: String) -> Policy {
-        let conversation = own.map_or(&self.conversation, |own| &own.conversation);
-        Policy {
+    /// The settings of a tenant with tables of its own, or the common ones.
+    fn settings(&self, own: Option<&Tenant>, name: String) -> Settings {
+        Settings {
             name,
-            reopen_window: conversation.reopen_window,
-            acknowledge: conversation.acknowledge,
+            conversation: own.map_or(&self.conversation, |own| &own.conversation).clone(),
+            customers: own.map_or(&self.customers, |own| &own.customers).clone(),
+            updates: own.map_or(self.updates, |own| own.updates),
+            escalation: own.map_or(&self.escalation, |own| &own.escalation).clone(),
+            calendars: own.map_or(&self.calendars, |own| &own.calendars).clone(),
+            sla: own.map_or(&self.sla, |own| &own.sla).clone(),
             templates: own.map_or(&self.templates, |own| &own.templates).clone(),
-            ..Policy::default()
         }
     }
 
@@ -346,6 +413,10 @@ fn merged(tree: &Node, id: &TenantId) -> Node {
             let mut common = common.clone();
             // It is the address of the default tenant's door.
             common.remove_everywhere("webhook_url");
+            if *section == "sla" {
+                let own = tree.get(&["tenants".to_owned(), id.to_string(), "sla".to_owned()]);
+                give_way(&mut common, own);
+            }
             whole.lay_over(common.wrapped(&path));
         }
     }
@@ -353,4 +424,25 @@ fn merged(tree: &Node, id: &TenantId) -> Node {
         whole.lay_over(own.clone());
     }
     whole
+}
+
+/// A warning comes by one of two keys: the one that a tenant writes replaces the other one of the common settings.
+fn give_way(common: &mut Node, own: Option<&Node>) {
+    let Some(own) = own else { return };
+    for tier in own.keys(&["tiers"]) {
+        let written = own.keys(&["tiers", &tier]);
+        for (writes, replaced) in [("warn_at", "warn_before"), ("warn_before", "warn_at")] {
+            if written.iter().any(|key| key == writes) {
+                common.remove(&["tiers", &tier, replaced].map(str::to_owned));
+            }
+        }
+    }
+}
+
+/// The keys of a policy that were written in the tree, by the file or the environment.
+fn written_keys(tree: &Node) -> Vec<String> {
+    let of_a_policy = |path: &Vec<String>| {
+        path.first().is_some_and(|first| first == "name" || keys::OF_A_POLICY.contains(&first.as_str()))
+    };
+    tree.written().into_iter().filter(of_a_policy).map(|path| path.join(".")).collect()
 }

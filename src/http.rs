@@ -11,14 +11,14 @@ mod extract;
 mod health;
 mod limits;
 mod problem;
+mod reads;
 mod surround;
 #[cfg(test)]
 mod tests;
 mod webhooks;
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -28,7 +28,7 @@ use axum::{
     middleware,
 };
 use throughline_actors::engine::Engine;
-use throughline_workflows::ids::TenantId;
+use throughline_workflows::{ids::TenantId, policy_book::PolicyFile};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -43,6 +43,7 @@ use self::{
     auth::Remembered,
     limits::Admission,
     problem::{Kind, Problem, ProblemBody},
+    reads::Audit,
 };
 
 pub use self::{
@@ -66,37 +67,63 @@ pub struct Edge {
     /// The running engine.
     pub engine: Engine,
     /// The doors of all tenants.
-    pub doors: Doors,
-    /// The tenants there are.
-    pub tenants: BTreeSet<TenantId>,
+    doors: RwLock<Doors>,
     /// What was configured.
     pub settings: HttpSettings,
     admission: Admission,
     remembered: Remembered,
+    /// Records who reads personal data.
+    audit: Audit,
+    /// Makes what a new tenant needs.
+    new_tenant: Box<dyn Fn(&TenantId, Option<&str>) -> Result<NewTenant, String> + Send + Sync>,
     /// Why new messages are refused at this moment, where they are.
     refuses_inbound: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Webhooks refused for their signature since the start.
     refused_webhooks: AtomicU64,
 }
 
+/// What a tenant needs that is added while the server runs.
+pub struct NewTenant {
+    /// Its doors, each with its path.
+    pub doors: Vec<(String, Door)>,
+    /// What the configuration says of its policy.
+    pub policy: PolicyFile,
+}
+
 impl Edge {
-    /// An edge over a running engine.
-    pub fn new(
-        engine: Engine,
-        doors: Doors,
-        tenants: impl IntoIterator<Item = TenantId>,
-        settings: HttpSettings,
-    ) -> Self {
+    /// An edge over a running engine. To be made where tasks can be spawned.
+    pub fn new(engine: Engine, doors: Doors, settings: HttpSettings) -> Self {
         Self {
+            audit: Audit::start(engine.clone()),
+            new_tenant: Box::new(|_, _| Err("this server takes in no tenants".to_owned())),
             engine,
-            doors,
-            tenants: tenants.into_iter().collect(),
+            doors: RwLock::new(doors),
             admission: Admission::new(settings.body_max, settings.webhook_patience),
             settings,
             remembered: Remembered::default(),
             refuses_inbound: Box::new(|| None),
             refused_webhooks: AtomicU64::new(0),
         }
+    }
+
+    /// The same edge, which asks `make` for what a new tenant needs: its name and the one customers know it by.
+    #[must_use]
+    pub fn taking_in_tenants(
+        mut self,
+        make: impl Fn(&TenantId, Option<&str>) -> Result<NewTenant, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.new_tenant = Box::new(make);
+        self
+    }
+
+    /// Whether there is such a tenant.
+    fn has_tenant(&self, tenant: &TenantId) -> bool {
+        self.engine.policies(tenant).is_some()
+    }
+
+    /// The tenant's door at `path`.
+    fn door(&self, tenant: &TenantId, path: &str) -> Option<Door> {
+        self.doors.read().unwrap_or_else(PoisonError::into_inner).at(tenant, path).cloned()
     }
 
     /// The same edge, which asks `why` whether new messages are refused at a moment, to say so when it is asked
@@ -147,6 +174,7 @@ fn name_operations(document: &mut openapi::OpenApi) {
         let operations = [
             ("get", &mut item.get),
             ("post", &mut item.post),
+            ("put", &mut item.put),
             ("patch", &mut item.patch),
             ("delete", &mut item.delete),
         ];

@@ -156,6 +156,15 @@ impl Channels {
         [sms, email].into_iter().chain(generic).collect()
     }
 
+    /// The same channels without the addresses that providers of another tenant were given.
+    #[must_use]
+    pub(super) fn without_webhook_urls(mut self) -> Self {
+        self.sms.webhook_url = None;
+        self.email.webhook_url = None;
+        self.generic.values_mut().for_each(|generic| generic.webhook_url = None);
+        self
+    }
+
     /// Every secret, with the path of its key below `channels`.
     pub(super) fn secrets(&mut self) -> Vec<(Vec<&str>, &mut Secret)> {
         let mut secrets = vec![

@@ -7,7 +7,7 @@ mod calendars;
 use bytesize::ByteSize;
 use serde::de::DeserializeOwned;
 
-use throughline_workflows::{message::is_generic_name, policy::Policy, time::Span};
+use throughline_workflows::{message::is_generic_name, policy::settings::Settings, time::Span};
 
 use super::{
     Config, Environment,
@@ -215,15 +215,32 @@ impl Checks<'_> {
         }
     }
 
-    fn policy(&mut self, policy: &Policy) {
+    /// Checks a policy as a whole; `common` are the settings that it inherits. Calendars are looked at by themselves.
+    fn policy(&mut self, settings: &Settings, common: Option<&Settings>) {
         let Some(node) = self.tree.get(&self.path(&[])) else {
             return;
         };
-        for error in policy.check().err().unwrap_or_default() {
-            // What is not written here is inherited, and complained about where it stands.
+        let told = common.map(Settings::mistakes).unwrap_or_default();
+        let mistakes = settings.mistakes().into_iter().filter(|it| !it.path.starts_with("calendars."));
+        for error in mistakes {
+            let message = format!("is refused: {}", error.what);
             if let Some(path) = node.find_dotted(&error.path) {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                self.refuse(&path, format!("is refused: {}", error.what));
+                self.refuse(&path, message);
+            } else if !told.contains(&error) {
+                // It is not written here, and wrong only beside what is: there it is told.
+                let mut above = error.path.as_str();
+                let place = loop {
+                    if let Some(path) = node.find_dotted(above) {
+                        break node.get(&path).map_or(&node.place, |node| &node.place);
+                    }
+                    match above.rsplit_once('.') {
+                        Some((shorter, _)) => above = shorter,
+                        None => break &node.place,
+                    }
+                };
+                let key = self.path(&[&error.path]).join(".");
+                self.problems.push(Problem { place: place.clone(), key, message });
             }
         }
     }
@@ -234,14 +251,15 @@ pub(super) fn values(config: &Config, tree: &Node, problems: &mut Vec<Problem>) 
     let mut common = Checks { tree, prefix: Vec::new(), problems };
     common.server_wide(config);
     common.channels(&config.channels);
-    common.policy(&config.policy(None, Policy::default().name));
+    let inherited = config.settings(None, Settings::default().name);
+    common.policy(&inherited, None);
     common.calendars(&config.calendars, None);
     for (id, tenant) in &config.tenants {
         let prefix = vec!["tenants".to_owned(), id.to_string()];
         let mut own = Checks { tree, prefix, problems };
         own.need(tenant.name.as_ref().is_none_or(|name| name.chars().count() <= 100), &["name"]);
         own.channels(&tenant.channels);
-        own.policy(&config.policy(Some(tenant), config.name_of(id)));
+        own.policy(&config.settings(Some(tenant), config.name_of(id)), Some(&inherited));
         own.calendars(&tenant.calendars, Some(&config.calendars));
     }
 }

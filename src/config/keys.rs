@@ -13,7 +13,7 @@ pub(super) enum Kind {
     Plain,
 }
 
-/// One setting. A `*` in its path stands for a name of the operator's choice.
+/// One setting. A `*` in its path stands for a name of the operator's choice, `a|b` for one of these names.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) path: &'static str,
@@ -41,6 +41,7 @@ const fn secret(path: &'static str, allowed: &'static str) -> Key {
     Key { path, kind: Kind::Secret, allowed }
 }
 
+const TARGET: &str = "a duration of business time such as \"4h\", at most 365d";
 const RANGES: &str = "a list of ranges such as [\"09:00-12:00\", \"22:00-06:00\"]";
 const SIZE: &str = "a size such as \"64MiB\"";
 const URL: &str = "a web address such as \"https://care.example.com\"";
@@ -74,6 +75,16 @@ pub(super) const KEYS: &[Key] = &[
     ),
     plain("conversation.reopen_window", "a duration such as \"7d\""),
     plain("conversation.acknowledge", "true or false"),
+    text("customers.language", "a language such as \"en\" or \"pt-BR\""),
+    text("customers.timezone", "the name of a time zone such as \"Europe/Berlin\""),
+    plain("updates.interval", "a duration of at most 12h, such as \"6h\""),
+    plain("updates.margin", "a duration from 2m to half of updates.interval, such as \"30m\""),
+    plain("updates.nudge_before", "a duration between updates.margin and updates.interval, such as \"2h\""),
+    plain("updates.alarm_after", "a number of at least 1"),
+    plain(
+        "escalation.windows.technical|billing|ops|compliance.P0|P1|P2|P3",
+        "a duration above zero, such as \"24h\"",
+    ),
     text("templates.*.*", "a text with only the variables of that template in braces"),
     text("calendars.*.timezone", "the name of a time zone such as \"Europe/Berlin\""),
     plain("calendars.*.hours.mon", RANGES),
@@ -84,6 +95,26 @@ pub(super) const KEYS: &[Key] = &[
     plain("calendars.*.hours.sat", RANGES),
     plain("calendars.*.hours.sun", RANGES),
     plain("calendars.*.holidays", "a list of dates such as [\"2026-12-25\"]"),
+    text("sla.tiers.free|standard|premium|enterprise.calendar", "the name of a calendar"),
+    plain(
+        "sla.tiers.free|standard|premium|enterprise.pause_in",
+        "a list of awaiting_customer, awaiting_agent, escalated and snoozed",
+    ),
+    text("sla.tiers.free|standard|premium|enterprise.on_reopen", "\"resume\" or \"restart\""),
+    plain(
+        "sla.tiers.free|standard|premium|enterprise.warn_at",
+        "a part such as 0.75: more than 0 and less than 1",
+    ),
+    plain("sla.tiers.free|standard|premium|enterprise.warn_before", TARGET),
+    plain(
+        "sla.tiers.free|standard|premium|enterprise.reminders",
+        "a list of durations such as [\"30m\", \"1h\"], each longer than the one before",
+    ),
+    plain(
+        "sla.tiers.free|standard|premium|enterprise.default|P0|P1|P2|P3.\
+         first_response|next_response|resolution|escalation_unattended",
+        TARGET,
+    ),
     text("channels.sms.transport", TRANSPORT),
     text("channels.sms.base_url", URL),
     text("channels.sms.account_sid", "an account's id: AC and 32 hexadecimal digits"),
@@ -107,7 +138,17 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The sections that a tenant may write for itself.
-pub(super) const OF_A_TENANT: &[&str] = &["conversation", "templates", "calendars", "channels"];
+pub(super) const OF_A_TENANT: &[&str] =
+    &["conversation", "templates", "calendars", "channels", "customers", "updates", "escalation", "sla"];
+
+/// The sections that make a tenant's policy: what they say, the API may say too.
+pub(super) const OF_A_POLICY: &[&str] =
+    &["conversation", "templates", "calendars", "customers", "updates", "escalation", "sla"];
+
+/// Whether a part of a setting's path stands for `name`.
+fn stands_for(pattern: &str, name: &str) -> bool {
+    pattern == "*" || pattern.split('|').any(|allowed| allowed == name)
+}
 
 /// What stands at `path`.
 pub(super) fn find(path: &[String]) -> Found {
@@ -118,8 +159,7 @@ pub(super) fn find(path: &[String]) -> Found {
     let mut section = false;
     for key in KEYS {
         let pattern: Vec<&str> = key.path.split('.').collect();
-        let fits =
-            pattern.iter().zip(path).all(|(pattern, name)| *pattern == "*" || *pattern == name.as_str());
+        let fits = pattern.iter().zip(path).all(|(pattern, name)| stands_for(pattern, name));
         if fits && pattern.len() == path.len() {
             return Found::Setting(key);
         }
@@ -152,13 +192,12 @@ pub(super) fn names_in(path: &[String]) -> Vec<&'static str> {
     }
     for key in KEYS {
         let pattern: Vec<&'static str> = key.path.split('.').collect();
-        let fits =
-            pattern.iter().zip(path).all(|(pattern, name)| *pattern == "*" || *pattern == name.as_str());
-        if let (true, Some(next)) = (fits && !of_a_tenant, pattern.get(path.len()))
-            && *next != "*"
-            && !names.contains(next)
-        {
-            names.push(next);
+        let fits = pattern.iter().zip(path).all(|(pattern, name)| stands_for(pattern, name));
+        let next = pattern.get(path.len()).filter(|next| fits && !of_a_tenant && **next != "*");
+        for next in next.into_iter().flat_map(|next| next.split('|')) {
+            if !names.contains(&next) {
+                names.push(next);
+            }
         }
     }
     names

@@ -185,19 +185,3 @@ pub enum LogFormat {
     /// One JSON object an event.
     Json,
 }
-
-/// `[conversation]`: what holds for every conversation of a tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Conversation {
-    /// A customer's message within this span of the resolution reopens the conversation.
-    pub reopen_window: Span,
-    /// Whether a new conversation is acknowledged at once.
-    pub acknowledge: bool,
-}
-
-impl Default for Conversation {
-    fn default() -> Self {
-        Self { reopen_window: Span::from_hours(7 * 24), acknowledge: true }
-    }
-}

@@ -105,7 +105,7 @@ impl World {
             webhook_patience: Duration::from_millis(300),
             public_url_is_loopback: true,
         };
-        let edge = Arc::new(Edge::new(engine.clone(), doors, tenants, settings));
+        let edge = Arc::new(Edge::new(engine.clone(), doors, settings));
         Self { router: router(edge.clone()), edge, engine, admin, faults, _folder: folder }
     }
 

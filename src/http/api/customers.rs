@@ -340,7 +340,8 @@ async fn readable(edge: &Edge, caller: &Caller, id: Uuid) -> Result<CustomerRow,
     if reach == Reach::Own {
         let viewer = caller.clone();
         let theirs = move |row: &InboxRow| {
-            row.customer.id.0 == id && viewer.owns(row.assigned_agent_id, row.assigned_team_id)
+            row.customer.id.0 == id
+                && viewer.owns_conversation(row.id, row.assigned_agent_id, row.assigned_team_id)
         };
         let found = edge.engine.views().page::<Inbox>(&caller.tenant, 0, 1, theirs).await?;
         caller.must_with(Action::Read, found.total > 0)?;

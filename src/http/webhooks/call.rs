@@ -56,7 +56,7 @@ pub(super) async fn take(
 ) -> Result<Response, Problem> {
     let unknown = || Problem::with(Kind::NotFound, "There is no such tenant, or it has no such channel.");
     let tenant: TenantId = tenant.parse().map_err(|_| unknown())?;
-    let door = edge.doors.at(&tenant, path).ok_or_else(unknown)?.clone();
+    let door = edge.door(&tenant, path).ok_or_else(unknown)?;
     let trace = request.extensions().get::<Trace>().map_or_else(|| edge.engine.mint(), |trace| trace.0);
     let span = tracing::info_span!(
         "http.webhook", "tenant.id" = %tenant, channel = %door.channel, "trace.id" = %trace
@@ -356,7 +356,7 @@ pub(in crate::http) async fn read_again(
     trace: Uuid,
 ) -> Result<(), Problem> {
     let gone = || Problem::with(Kind::Conflict, format!("There is no door {} any more.", letter.path));
-    let door = edge.doors.at(&tenant, &letter.path).ok_or_else(gone)?.clone();
+    let door = edge.door(&tenant, &letter.path).ok_or_else(gone)?;
     let headers = letter.headers.iter().filter_map(|(name, value)| {
         Some((
             name.parse::<header::HeaderName>().ok()?,

@@ -3,9 +3,13 @@
 //! [`Settings`] holds whatever was written, checked for its shape only; [`Settings::policy`] makes of it the value that
 //! decisions look at, and [`Settings::mistakes`] says what is wrong with it, each mistake at its key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    str::FromStr,
+};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Fraction, OnReopen, PauseIn, Policy, PolicyError, Targets, Tier, Updates, Warn};
 use crate::{
@@ -62,6 +66,7 @@ pub struct CustomerSettings {
 #[serde(default)]
 pub struct EscalationSettings {
     /// What may be promised of a case when it is opened, by issue and severity.
+    #[serde(deserialize_with = "windows")]
     pub windows: BTreeMap<IssueType, BTreeMap<Severity, Span>>,
 }
 
@@ -70,6 +75,7 @@ pub struct EscalationSettings {
 #[serde(default)]
 pub struct SlaSettings {
     /// What is promised to the customers of each tier; the built-in promises for a tier that is absent.
+    #[serde(deserialize_with = "by_name")]
     pub tiers: BTreeMap<SlaTier, TierSettings>,
 }
 
@@ -103,6 +109,28 @@ pub struct TierSettings {
     /// Those that only inform.
     #[serde(rename = "P3")]
     pub p3: Targets,
+}
+
+/// Reads a map by the texts of its keys, so that whoever follows the reading (for the line of a mistake) sees them.
+fn by_name<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    K: FromStr<Err: Display> + Ord,
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let map = BTreeMap::<String, V>::deserialize(deserializer)?;
+    map.into_iter().map(|(key, value)| Ok((key.parse().map_err(de::Error::custom)?, value))).collect()
+}
+
+/// Windows by issue and severity, read as [`by_name`] does.
+fn windows<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<IssueType, BTreeMap<Severity, Span>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct BySeverity(#[serde(deserialize_with = "by_name")] BTreeMap<Severity, Span>);
+    let issues: BTreeMap<IssueType, BySeverity> = by_name(deserializer)?;
+    Ok(issues.into_iter().map(|(issue, severities)| (issue, severities.0)).collect())
 }
 
 impl Default for Settings {
