@@ -12,14 +12,14 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::ExitCode,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail};
 use throughline_actors::{
     clock::{Clock, ClockMode},
-    engine::{Engine, EngineBuilder},
+    engine::{Engine, EngineBuilder, added_tenants},
     host::EngineOptions,
     performer::{NoPerformer, Performer},
     settle::{KeptClock, clock_key},
@@ -33,7 +33,8 @@ use throughline_storage::{
 };
 use throughline_workflows::{
     access::Reads, agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
-    directory::Directory, operation::Operation, policy_book::PolicyBook, team::Team, time::Timestamp, views,
+    directory::Directory, ids::TenantId, operation::Operation, policy_book::PolicyBook, team::Team,
+    time::Timestamp, views,
 };
 use tokio::{
     net::TcpListener,
@@ -44,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{self, Config, Secret},
-    http::{self, Edge, FirstAdmin, HttpSettings},
+    http::{self, Edge, FirstAdmin, HttpSettings, NewTenant},
     performers::Outside,
 };
 
@@ -139,7 +140,13 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
         .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
     let address = listener.local_addr().context("the address listened on cannot be told")?;
     let (journal, clock) = open_journal(config).await?;
-    let engine = start_engine(config, &journal, clock).await?;
+    let mut config = config.clone();
+    let added = added_tenants(&journal).map_err(|error| anyhow!("the directory of tenants: {error}"))?;
+    for (tenant, title) in &added {
+        config.add_tenant(tenant, title.as_deref());
+    }
+    let config = &config;
+    let (engine, outside) = start_engine(config, &journal, clock).await?;
     let admin = http::ensure_first_admin(&engine, admin_token.and_then(Secret::newest))
         .await
         .map_err(|error| anyhow!("the first admin token cannot be made: {error}"))?;
@@ -148,10 +155,18 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
         webhook_patience: config.server.webhook_patience.to_std(),
         public_url_is_loopback: config.server.public_url.is_loopback(),
     };
-    let edge = Edge::new(engine.clone(), doors::doors(config)?, settings).refusing_inbound({
-        let journal = journal.clone();
-        move || journal.admits_inbound().err().map(|error| error.to_string())
-    });
+    let edge = Edge::new(engine.clone(), doors::doors(config)?, settings)
+        .taking_in_tenants({
+            let config = Mutex::new(config.clone());
+            move |tenant, title| {
+                let mut config = config.lock().unwrap_or_else(PoisonError::into_inner);
+                take_in(&mut config, &outside, tenant, title).map_err(|error| format!("{error:#}"))
+            }
+        })
+        .refusing_inbound({
+            let journal = journal.clone();
+            move || journal.admits_inbound().err().map(|error| error.to_string())
+        });
     greet(config, address, &admin);
     Ok(Up { listener, journal, engine, edge })
 }
@@ -235,7 +250,19 @@ async fn open_clock(config: &Config, journal: &Journal) -> anyhow::Result<Clock>
     Ok(clock)
 }
 
-async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyhow::Result<Engine> {
+/// Makes what a tenant needs that is added while the server runs.
+fn take_in(
+    config: &mut Config,
+    outside: &Outside,
+    tenant: &TenantId,
+    title: Option<&str>,
+) -> anyhow::Result<NewTenant> {
+    config.add_tenant(tenant, title);
+    outside.take_in(config, tenant)?;
+    Ok(NewTenant { doors: doors::doors_of(config, tenant)?, policy: config.policy_file(tenant) })
+}
+
+async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyhow::Result<(Engine, Outside)> {
     let blobs = Blobs::open(config.storage.path.join("blobs")).context("the blob folder cannot be opened")?;
     let blobs = Arc::new(blobs);
     let outside = Outside::new(config, blobs.clone())?;
@@ -251,7 +278,8 @@ async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyho
     let builder = EngineBuilder::new(journal.clone(), blobs, clock)
         .options(options)
         .policy_files(config.policy_files());
-    workflows(builder, outside).start().await.context("the engine does not start")
+    let engine = workflows(builder, outside.clone()).start().await.context("the engine does not start")?;
+    Ok((engine, outside))
 }
 
 /// Registers every workflow and view of the server; `outside` performs what conversations ask of the world.

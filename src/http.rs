@@ -121,6 +121,20 @@ impl Edge {
         self.engine.policies(tenant).is_some()
     }
 
+    /// Takes in a tenant that was added: its policy first, then its doors. One that is here already stays as it is.
+    async fn take_in(&self, tenant: &TenantId, title: Option<&str>) -> Result<(), String> {
+        if self.has_tenant(tenant) {
+            return Ok(());
+        }
+        let NewTenant { doors, policy } = (self.new_tenant)(tenant, title)?;
+        self.engine.add_tenant(tenant.clone(), policy).await.map_err(|error| error.to_string())?;
+        let mut open = self.doors.write().unwrap_or_else(PoisonError::into_inner);
+        for (path, door) in doors {
+            open.open(tenant.clone(), path, door);
+        }
+        Ok(())
+    }
+
     /// The tenant's door at `path`.
     fn door(&self, tenant: &TenantId, path: &str) -> Option<Door> {
         self.doors.read().unwrap_or_else(PoisonError::into_inner).at(tenant, path).cloned()

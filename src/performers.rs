@@ -1,6 +1,10 @@
 //! Who does what the engine asks of the world: each activity to its channel's transport.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use anyhow::Context as _;
 use throughline_actors::{
@@ -29,7 +33,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Outside {
     files: FileTransport,
-    tenants: Arc<BTreeMap<TenantId, Sender>>,
+    tenants: Arc<RwLock<BTreeMap<TenantId, Arc<Sender>>>>,
     blobs: Arc<Blobs>,
 }
 
@@ -45,26 +49,38 @@ impl Outside {
     /// # Errors
     /// A tenant's reply-token key cannot be made or read.
     pub fn new(config: &Config, blobs: Arc<Blobs>) -> anyhow::Result<Self> {
-        let mut tenants = BTreeMap::new();
-        for id in config.tenant_ids() {
-            let Some(tenant) = config.tenant(&id) else { continue };
-            let sender = Sender {
-                mail: MailSender {
-                    from: tenant.channels.email.from.clone(),
-                    tenant_name: tenant.name.clone(),
-                    replies: reply_keys(config, &id)?,
-                },
-                sms_from: tenant.channels.sms.from.clone(),
-            };
-            tenants.insert(id, sender);
-        }
         let files = FileTransport::new(config.storage.path.join("outbound"));
-        Ok(Self { files, tenants: Arc::new(tenants), blobs })
+        let outside = Self { files, tenants: Arc::default(), blobs };
+        for id in config.tenant_ids() {
+            outside.take_in(config, &id)?;
+        }
+        Ok(outside)
+    }
+
+    /// Writes as one more tenant from now on.
+    ///
+    /// # Errors
+    /// Its reply-token key cannot be made or read.
+    pub fn take_in(&self, config: &Config, id: &TenantId) -> anyhow::Result<()> {
+        let Some(tenant) = config.tenant(id) else { return Ok(()) };
+        let sender = Sender {
+            mail: MailSender {
+                from: tenant.channels.email.from.clone(),
+                tenant_name: tenant.name.clone(),
+                replies: reply_keys(config, id)?,
+            },
+            sms_from: tenant.channels.sms.from.clone(),
+        };
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        tenants.insert(id.clone(), Arc::new(sender));
+        Ok(())
     }
 
     /// Writes one message to the outbound folder.
     fn write(&self, message: &Outbound, attempt: &Attempt) -> Result<file::Accepted, FileError> {
-        let sender = self.tenants.get(&attempt.tenant).ok_or_else(|| FileError::Io {
+        let sender =
+            self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(&attempt.tenant).cloned();
+        let sender = sender.ok_or_else(|| FileError::Io {
             path: attempt.tenant.as_str().into(),
             source: io::Error::new(io::ErrorKind::NotFound, "the tenant is no longer configured"),
         })?;

@@ -2,12 +2,16 @@
 
 mod agents;
 mod attachments;
+mod audit;
 mod conversations;
 mod customers;
 mod dead_letters;
+mod policy;
 pub(super) mod shown;
 mod system;
 mod teams;
+mod templates;
+mod tenants;
 mod tokens;
 mod work;
 mod writing;
@@ -32,6 +36,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
         .merge(tokens::routes())
         .merge(system::routes())
         .merge(dead_letters::routes())
+        .merge(policy::routes())
+        .merge(templates::routes())
+        .merge(tenants::routes())
+        .merge(audit::routes())
 }
 
 /// The longest text that a request may give, in bytes: it must fit into one record with all that surrounds it.

@@ -1,9 +1,12 @@
 //! The door over an engine in memory.
 
+mod audit;
 mod doors;
 mod people;
+mod policy;
 mod records;
 mod server;
+mod tenants;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,10 +28,15 @@ use throughline_storage::{
     journal::{Journal, JournalOptions},
     store::memory::{Faults, MemoryStore},
 };
-use throughline_workflows::{ids::TenantId, policy::Policy, time::Timestamp};
+use throughline_workflows::{
+    ids::TenantId,
+    policy::settings::Settings,
+    policy_book::PolicyFile,
+    time::{Span, Timestamp},
+};
 use tower::ServiceExt;
 
-use super::{Door, Doors, Edge, FirstAdmin, HttpSettings, ensure_first_admin, router};
+use super::{Door, Doors, Edge, FirstAdmin, HttpSettings, NewTenant, ensure_first_admin, router};
 use crate::channels::{
     Adapter,
     email::{RawEmail, RawEmailSettings},
@@ -39,6 +47,16 @@ use crate::channels::{
 
 /// The largest webhook: larger than the largest body of the API.
 const BODY_MAX: usize = 3 * 1024 * 1024;
+
+/// What the configuration says of a tenant's policy: of `acme`'s it sets the interval of updates.
+fn policy_of(tenant: &TenantId) -> PolicyFile {
+    let mut settings = Settings { name: tenant.to_string(), ..Settings::default() };
+    if tenant.as_str() != "acme" {
+        return PolicyFile::open(&settings);
+    }
+    settings.updates.interval = Span::from_hours(8);
+    PolicyFile { owned: vec!["updates.interval".to_owned()], ..PolicyFile::open(&settings) }
+}
 
 /// A running engine behind its door.
 struct World {
@@ -73,7 +91,7 @@ impl World {
         let tenants: Vec<TenantId> = vec!["default".parse().unwrap(), "acme".parse().unwrap()];
         let blobs = Arc::new(Blobs::open(folder.path().join("blobs")).unwrap());
         let builder = EngineBuilder::new(journal, blobs, Clock::manual(start))
-            .policies(tenants.iter().map(|tenant| (tenant.clone(), Policy::default())));
+            .policy_files(tenants.iter().map(|tenant| (tenant.clone(), policy_of(tenant))));
         let engine = crate::app::workflows(builder, NoPerformer).start().await.unwrap();
         let FirstAdmin::Made(admin) = ensure_first_admin(&engine, None).await.unwrap() else {
             panic!("a new store has no admin")
@@ -105,7 +123,15 @@ impl World {
             webhook_patience: Duration::from_millis(300),
             public_url_is_loopback: true,
         };
-        let edge = Arc::new(Edge::new(engine.clone(), doors, settings));
+        let edge = Edge::new(engine.clone(), doors, settings).taking_in_tenants(|tenant, _| {
+            let replies = ReplyKeys::new(tenant.clone(), vec![b"key".to_vec()]);
+            let generic = GenericSettings { name: "web".to_owned(), secrets: Vec::new(), replies };
+            let url = format!("http://127.0.0.1:8080/t/{tenant}/api/webhooks/generic/web");
+            let door =
+                Door { adapter: Arc::new(Generic::new(generic)), channel: "generic:web".to_owned(), url };
+            Ok(NewTenant { doors: vec![("generic/web".to_owned(), door)], policy: policy_of(tenant) })
+        });
+        let edge = Arc::new(edge);
         Self { router: router(edge.clone()), edge, engine, admin, faults, _folder: folder }
     }
 

@@ -158,6 +158,11 @@ pub fn names() -> Vec<&'static str> {
     SPECS.iter().map(|spec| spec.name).collect()
 }
 
+/// The variables that a template may hold; none where there is no template of that name.
+pub fn variables(name: &str) -> Option<&'static [&'static str]> {
+    SPECS.iter().find(|spec| spec.name == name).map(|spec| spec.variables)
+}
+
 /// The acknowledgement of a first message, in the customer's language where there are words in it.
 ///
 /// Words that do not parse (a policy that nobody checked) give way to the built-in ones.

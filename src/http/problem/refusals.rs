@@ -3,7 +3,7 @@
 use throughline_actors::{engine::SendError, introspect::InspectError, projector::ViewError};
 use throughline_workflows::{
     conversation::{self, Move},
-    record,
+    policy_book, record,
 };
 
 use super::{Kind, Problem};
@@ -94,6 +94,21 @@ impl From<record::Rejection> for Problem {
             record::Rejection::Unknown { kind } => Self::unknown(kind),
             record::Rejection::Exists { .. } => Self::with(Kind::Conflict, text),
             record::Rejection::Invalid { field, .. } => Self::invalid(field, text),
+        }
+    }
+}
+
+impl From<policy_book::Rejection> for Problem {
+    fn from(rejection: policy_book::Rejection) -> Self {
+        use policy_book::Rejection;
+        let text = format!("{rejection}.");
+        match rejection {
+            Rejection::Malformed(_) => Self::with(Kind::Invalid, text),
+            Rejection::Owned(keys) => Self::with(Kind::Conflict, text).field(keys.join(", ")),
+            Rejection::Invalid(mistakes) | Rejection::AtOdds { mistakes, .. } => {
+                let first = mistakes.into_iter().next().map(|mistake| mistake.path);
+                Self::invalid(first.unwrap_or_default(), text)
+            }
         }
     }
 }

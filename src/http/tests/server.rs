@@ -16,6 +16,7 @@ async fn every_path_of_the_document_is_served() {
                 .replace("{tenant}", "default")
                 .replace("{name}", "web")
                 .replace("{part}", "1")
+                .replace("{language}", "en")
                 .replace("{id}", &world.engine.mint().to_string())
                 .replace("{message_id}", &world.engine.mint().to_string());
             let answer = world.ask("", &method, &path, None, &[]).await;
