@@ -14,5 +14,7 @@ mod refusals;
 mod server;
 #[path = "it/stories.rs"]
 mod stories;
+#[path = "it/tenants.rs"]
+mod tenants;
 #[path = "it/tidy.rs"]
 mod tidy;
