@@ -75,12 +75,15 @@ pub struct Edge {
     /// Records who reads personal data.
     audit: Audit,
     /// Makes what a new tenant needs.
-    new_tenant: Box<dyn Fn(&TenantId, Option<&str>) -> Result<NewTenant, String> + Send + Sync>,
+    new_tenant: TenantMaker,
     /// Why new messages are refused at this moment, where they are.
     refuses_inbound: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Webhooks refused for their signature since the start.
     refused_webhooks: AtomicU64,
 }
+
+/// Makes what a tenant needs, given its name and the one customers know it by.
+type TenantMaker = Box<dyn Fn(&TenantId, Option<&str>) -> Result<NewTenant, String> + Send + Sync>;
 
 /// What a tenant needs that is added while the server runs.
 pub struct NewTenant {

@@ -24,16 +24,14 @@ pub(super) fn apply(target: &mut Value, patch: &Value) {
 /// The values that are no objects, or empty ones, each with the keys that lead to it.
 pub(super) fn leaves(tree: &Value) -> Vec<(Vec<String>, &Value)> {
     fn walk<'v>(value: &'v Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, &'v Value)>) {
-        match value {
-            Value::Object(object) if !object.is_empty() => {
-                for (key, value) in object {
-                    path.push(key.clone());
-                    walk(value, path, found);
-                    path.pop();
-                }
+        if let Some(object) = value.as_object().filter(|object| !object.is_empty()) {
+            for (key, value) in object {
+                path.push(key.clone());
+                walk(value, path, found);
+                path.pop();
             }
-            _ if path.is_empty() => {}
-            value => found.push((path.clone(), value)),
+        } else if !path.is_empty() {
+            found.push((path.clone(), value));
         }
     }
     let mut found = Vec::new();
