@@ -292,10 +292,14 @@ impl Config {
         PolicyFile { owned, ..PolicyFile::open(&settings) }
     }
 
-    /// Takes in a tenant that was added while a server ran: it has the common settings. One that is written here stays
-    /// as it is.
+    /// Takes in a tenant that was added while a server ran: it has the common settings. One that is written here keeps
+    /// what is written.
     pub fn add_tenant(&mut self, id: &TenantId, title: Option<&str>) {
-        if self.tenants.contains_key(id) || *id == TenantId::default_tenant() {
+        if let Some(written) = self.tenants.get_mut(id) {
+            written.name = written.name.take().or_else(|| title.map(str::to_owned));
+            return;
+        }
+        if *id == TenantId::default_tenant() {
             return;
         }
         let tenant = Tenant {

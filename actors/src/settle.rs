@@ -132,7 +132,7 @@ impl Engine {
         if !journal.activities(None, now, 1).map_err(store)?.is_empty() {
             busy.push("ready activities");
         }
-        if self.shared.host.tenants.to_sweep().is_some() {
+        if !self.shared.host.tenants.to_sweep().is_empty() {
             busy.push("a changed policy on its way to the entities");
         }
         if !self.shared.views.is_empty() && self.views().reached() < journal.head().seq {

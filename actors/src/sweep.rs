@@ -7,9 +7,12 @@
 //!
 //! [`Workflow::policy_changed`]: throughline_workflows::workflow::Workflow::policy_changed
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::StreamExt as _;
@@ -39,8 +42,8 @@ const PAGE: usize = 256;
 /// Tries to give the change to one entity before it is passed over.
 const TRIES_MAX: u32 = 8;
 
-/// Tries to read or write the store before the sweep waits for the next change or start.
-const PAUSE_TRIES: u32 = 7;
+/// Before a sweep that could not go on goes on, in machine time.
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// How far a sweep is, as it is kept.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -73,10 +76,20 @@ async fn forever(shared: &Shared) {
     let mut changes = shared.host.tenants.changes();
     loop {
         changes.borrow_and_update();
-        while let Some((tenant, version)) = shared.host.tenants.to_sweep() {
-            if let Err(error) = sweep(shared, &tenant, version).await {
-                tracing::error!(%tenant, version, %error, "a changed policy has not reached every entity yet; the sweep goes on shortly");
-                tokio::time::sleep(backoff::hand_over(PAUSE_TRIES)).await;
+        loop {
+            let late = shared.host.tenants.to_sweep();
+            if late.is_empty() {
+                break;
+            }
+            let mut failed = false;
+            for (tenant, version) in late {
+                if let Err(error) = sweep(shared, &tenant, version).await {
+                    tracing::error!(%tenant, version, %error, "a changed policy has not reached every entity yet; the sweep goes on shortly");
+                    failed = true;
+                }
+            }
+            if failed {
+                tokio::time::sleep(PAUSE).await;
             }
         }
         if changes.changed().await.is_err() {
@@ -114,13 +127,23 @@ async fn sweep(shared: &Shared, tenant: &TenantId, version: u64) -> Result<(), S
             Some((at, entity)) if at == kind => Some(*entity),
             _ => None,
         };
+        let mut looked_again = false;
         loop {
             if shared.host.tenants.policies(tenant).in_force().version != version {
                 return Ok(()); // A newer one is taken to all of them instead.
             }
             let page =
                 journal.streams(tenant.as_str(), kind, from, PAGE).map_err(|error| error.to_string())?;
-            let Some(last) = page.last().copied() else { break };
+            let Some(last) = page.last().copied() else {
+                if looked_again {
+                    break;
+                }
+                // The first turn of a new entity may have been decided just before the change: one commit later it
+                // is there.
+                looked_again = true;
+                remember(shared, &key, Swept { version, after: after.clone(), done: false }).await?;
+                continue;
+            };
             futures::stream::iter(page)
                 .for_each_concurrent(AT_ONCE, |id| {
                     let entity = EntityRef { tenant: tenant.clone(), kind, id };

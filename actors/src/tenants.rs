@@ -80,13 +80,14 @@ impl Tenants {
         }
     }
 
-    /// A tenant whose entities have not all taken up its policy, and the version they are to take up.
-    pub(crate) fn to_sweep(&self) -> Option<(TenantId, u64)> {
+    /// The tenants whose entities have not all taken up their policy, and the version they are to take up.
+    pub(crate) fn to_sweep(&self) -> Vec<(TenantId, u64)> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.iter().find_map(|(name, tenant)| {
+        let late = known.iter().filter_map(|(name, tenant)| {
             let version = tenant.policies.in_force().version;
             (tenant.swept != version).then(|| (name.clone(), version))
-        })
+        });
+        late.collect()
     }
 
     /// Tells of every change.

@@ -18,7 +18,8 @@ mod writing;
 
 use std::sync::Arc;
 
-use throughline_workflows::{ids::TenantId, views::View};
+use serde::Serialize as _;
+use throughline_workflows::{ids::TenantId, views::View, workflow::By};
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
@@ -44,6 +45,15 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
 
 /// The longest text that a request may give, in bytes: it must fit into one record with all that surrounds it.
 const TEXT_MAX: usize = 16 * 1024;
+
+/// Serialises who did something without what is not known of them.
+fn known_of<S: serde::Serializer>(by: &By, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut known = serde_json::to_value(by).map_err(serde::ser::Error::custom)?;
+    if let serde_json::Value::Object(fields) = &mut known {
+        fields.retain(|_, value| !value.is_null());
+    }
+    known.serialize(serializer)
+}
 
 /// That `text` fits into a record.
 fn check_length(field: &str, text: &str) -> Result<(), Problem> {

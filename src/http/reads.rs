@@ -11,7 +11,12 @@ use std::{
 };
 
 use axum::http::{Method, StatusCode, Uri};
-use throughline_actors::{clock::Stopwatch, engine::Engine, order::CommandMeta};
+use throughline_actors::{
+    backoff,
+    clock::Stopwatch,
+    engine::{Engine, SendError},
+    order::CommandMeta,
+};
 use throughline_workflows::{
     access::{Access, AccessOutcome, BATCH_MAX, Command, Reads, day_of},
     ids::{OperationId, TenantId, TokenId},
@@ -57,6 +62,8 @@ const IMPERSONAL_KINDS: &[&str] =
 const REPEATED_WITHIN: Duration = Duration::from_secs(60);
 /// How many reads are remembered so.
 const REMEMBERED_MAX: usize = 16 * 1024;
+/// Tries to record a batch while too much waits to be written.
+const TRIES_MAX: u32 = 5;
 /// How many reads may wait to be recorded.
 const WAITING_MAX: usize = 4 * 1024;
 
@@ -221,20 +228,28 @@ async fn record_all(engine: Engine, mut waiting: mpsc::Receiver<Waiting>) {
 }
 
 async fn record(engine: &Engine, tenant: &TenantId, accesses: Vec<Access>) -> bool {
+    // The same batch on every try: one that was recorded after all is recorded once.
     let command = Command::Record { batch_id: OperationId(engine.mint()), accesses };
-    let meta = CommandMeta {
-        by: By::engine(),
-        cause: Cause { kind: CauseKind::Command, id: "reads".to_owned() },
-        correlation: engine.mint(),
-        idempotency: None,
-    };
-    match engine.send::<Reads>(tenant, day_of(engine.now()), command, meta).await {
-        Ok(_) => true,
-        Err(error) => {
-            tracing::error!(%tenant, %error, "reads of personal data could not be recorded and are not answered");
-            false
+    let day = day_of(engine.now());
+    for tries in 1..=TRIES_MAX {
+        let meta = CommandMeta {
+            by: By::engine(),
+            cause: Cause { kind: CauseKind::Command, id: "reads".to_owned() },
+            correlation: engine.mint(),
+            idempotency: None,
+        };
+        match engine.send::<Reads>(tenant, day, command.clone(), meta).await {
+            Ok(_) => return true,
+            Err(SendError::Busy | SendError::Unknown) if tries < TRIES_MAX => {
+                tokio::time::sleep(backoff::hand_over(tries)).await;
+            }
+            Err(error) => {
+                tracing::error!(%tenant, %error, "reads of personal data could not be recorded and are not answered");
+                return false;
+            }
         }
     }
+    false
 }
 
 /// Whether the table knows the path.

@@ -264,14 +264,20 @@ fn edited(before: &Value, patch: &str, file: &PolicyFile) -> Result<Value, Rejec
     if !owned.is_empty() {
         return Err(Rejection::Owned(owned.into_iter().map(|(path, _)| path.join(".")).collect()));
     }
-    let mistakes: Vec<_> = leaves.iter().filter_map(|(path, value)| mistake(path, value, file)).collect();
-    if !mistakes.is_empty() {
-        return Err(Rejection::Invalid(mistakes));
+    let (mut edits, mut mistakes) = (before.clone(), Vec::new());
+    for (path, value) in leaves {
+        match mistake(&path, value, file) {
+            Some(mistake) => mistakes.push(mistake),
+            None => merge::apply(&mut edits, &merge::wrapped(&path, value.clone())),
+        }
     }
-    let mut edits = before.clone();
-    merge::apply(&mut edits, &patch);
     merge::prune(&mut edits);
-    Ok(edits)
+    if mistakes.is_empty() {
+        return Ok(edits);
+    }
+    // What can be read is checked all the same, so that everything is told at once.
+    mistakes.extend(read(file.with(&edits)?)?.mistakes());
+    Err(Rejection::Invalid(mistakes))
 }
 
 /// What is wrong with one value of a patch by itself: nothing is called so, or it cannot be read.

@@ -215,3 +215,17 @@ nudge_before = "30m"
         &[("config.toml:1: tenants.acme.updates.nudge_before is refused", "less than updates.interval (1h)")],
     );
 }
+
+#[test]
+fn a_tenant_that_was_added_has_the_common_settings_and_keeps_its_title_when_the_file_takes_it_over() {
+    let text = "[customers]\nlanguage = \"de\"\n[channels.sms]\nwebhook_url = \"https://care.example.com/sms\"\n[tenants.beta]\n";
+    let mut config = with(text, &[]);
+    for tenant in ["acme", "beta"] {
+        config.add_tenant(&tenant.parse().unwrap(), Some("Their Care"));
+        assert_eq!(config.tenant(&tenant.parse().unwrap()).unwrap().name, "Their Care");
+        assert_eq!(policy(&config, tenant).language, "de");
+    }
+    let acme = config.tenant(&"acme".parse().unwrap()).unwrap();
+    assert_eq!(acme.channels.sms.webhook_url, None, "that is the address of another tenant's door");
+    assert_eq!(owned(&config, "acme"), ["customers.language"], "a title is not the file's");
+}

@@ -6,12 +6,14 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use throughline_workflows::{
     access::{self, Reads, day_of},
+    directory::{self, Directory},
     ids::{TeamId, TenantId},
     operation::{self, Operation},
+    policy_book::{self, PolicyBook},
     role::Action,
     team::Team,
     time::{Span, Timestamp},
-    workflow::By,
+    workflow::{By, Cause},
 };
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,7 +26,7 @@ use super::{
         extract::{Asked, Listed, Paging, PagingParams},
         problem::Problem,
     },
-    shown,
+    known_of, shown,
 };
 
 /// What is looked back at where nothing is said.
@@ -67,6 +69,7 @@ struct Act {
     action: String,
     /// Who.
     #[schema(value_type = shown::By)]
+    #[serde(serialize_with = "known_of")]
     by: By,
     /// With which token.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +118,8 @@ async fn list(
     if to.since(from) > RANGE_MAX {
         return Err(Problem::invalid("from", "At most 31 days are looked through at once."));
     }
-    let mut acts = accesses(&edge, &tenant, from, to).await?;
+    let mut acts = changes(&edge, &tenant).await?;
+    acts.extend(accesses(&edge, &tenant, from, to).await?);
     acts.extend(operations(&edge, &tenant).await?);
     let is_by = |act: &Act, id: Uuid| act.by.id == Some(id) || act.token_id == Some(id);
     acts.retain(|act| {
@@ -155,22 +159,57 @@ async fn theirs(edge: &Edge, caller: &Caller) -> Result<Theirs, Problem> {
     Ok(Theirs::Of(ids))
 }
 
-async fn operations(edge: &Edge, tenant: &TenantId) -> Result<Vec<Act>, Problem> {
-    let events = edge.engine.events::<Operation>(tenant, Uuid::nil()).await.map_err(Problem::unreadable)?;
-    let act = |recorded: throughline_actors::introspect::Recorded<operation::Event>| {
-        let operation::Event::Acted { at, action, target, reason, .. } = recorded.event;
-        Act {
+/// Changes of the settings, and in the tenant `default` tenants that were added.
+async fn changes(edge: &Edge, tenant: &TenantId) -> Result<Vec<Act>, Problem> {
+    let read = Problem::unreadable;
+    let policies = edge.engine.events::<PolicyBook>(tenant, Uuid::nil()).await.map_err(read)?;
+    let mut acts: Vec<Act> = policies
+        .into_iter()
+        .map(|recorded| {
+            let policy_book::Event::PolicyChanged { version, .. } = recorded.event;
+            Act::done(
+                "policy.change",
+                format!("version {version}"),
+                recorded.at,
+                recorded.by,
+                &recorded.cause,
+            )
+        })
+        .collect();
+    if *tenant == TenantId::default_tenant() {
+        let tenants = edge.engine.events::<Directory>(tenant, Uuid::nil()).await.map_err(read)?;
+        acts.extend(tenants.into_iter().map(|recorded| {
+            let directory::Event::TenantAdded { tenant, .. } = recorded.event;
+            Act::done("tenant.add", tenant.to_string(), recorded.at, recorded.by, &recorded.cause)
+        }));
+    }
+    acts.sort_by_key(|act| act.at);
+    Ok(acts)
+}
+
+impl Act {
+    /// Something that was done to `target`.
+    fn done(action: impl Into<String>, target: String, at: Timestamp, by: By, cause: &Cause) -> Self {
+        Self {
             at,
             kind: "operation",
-            action,
-            by: recorded.by,
-            token_id: recorded.cause.id.strip_prefix("token/").and_then(|id| id.parse().ok()),
+            action: action.into(),
+            by,
+            token_id: cause.id.strip_prefix("token/").and_then(|id| id.parse().ok()),
             role: None,
             noun: None,
             subject: Some(target),
             path: None,
-            reason,
+            reason: None,
         }
+    }
+}
+
+async fn operations(edge: &Edge, tenant: &TenantId) -> Result<Vec<Act>, Problem> {
+    let events = edge.engine.events::<Operation>(tenant, Uuid::nil()).await.map_err(Problem::unreadable)?;
+    let act = |recorded: throughline_actors::introspect::Recorded<operation::Event>| {
+        let operation::Event::Acted { at, action, target, reason, .. } = recorded.event;
+        Act { reason, ..Act::done(action, target, at, recorded.by, &recorded.cause) }
     };
     Ok(events.into_iter().map(act).collect())
 }

@@ -24,7 +24,7 @@ use super::{
         extract::{Asked, Listed, Paging, PagingParams},
         problem::Problem,
     },
-    check_length, shown,
+    check_length, known_of, shown,
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
@@ -68,6 +68,7 @@ struct Version {
     at: Timestamp,
     /// Who made it.
     #[schema(value_type = shown::By)]
+    #[serde(serialize_with = "known_of")]
     by: By,
     /// `configuration` or `api`.
     source: &'static str,
@@ -162,7 +163,7 @@ pub(super) async fn apply<T>(
     patch: Value,
 ) -> Result<Changed<PolicyChanged>, Problem> {
     let patch = patch.to_string();
-    check_length("the patch", &patch)?;
+    check_length("body", &patch)?;
     let meta = change.meta(&PolicyChanged {})?;
     let receipt = edge.engine.change_policy(tenant, patch, meta).await?;
     Ok(Changed::new(PolicyChanged {}, receipt))

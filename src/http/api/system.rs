@@ -13,6 +13,7 @@ use throughline_actors::{
     settle::AdvanceError,
 };
 use throughline_workflows::{
+    access::Reads,
     conversation::Conversation,
     credential::Credential,
     customer::Customer,
@@ -180,6 +181,7 @@ async fn check_readable(edge: &Edge, caller: &Caller, kind: &str, id: Uuid) -> R
         Conversation::KIND => check_own(edge, caller, Action::Read, id).await,
         Customer::KIND => caller.must(Action::Read),
         Credential::KIND => caller.must(Action::ManageTokens),
+        Reads::KIND | Operation::KIND => caller.must(Action::ReadAudit),
         _ => Ok(()),
     }
 }

@@ -139,7 +139,15 @@ async fn acts_and_reads_come_together_newest_first_each_to_whom_they_concern() {
     }
     world.post("/api/v1/system/clock/advance", json!({ "by": "1h" })).await;
 
-    let all = acts(&world, "").await;
+    let patch = Some(json!({ "name": "Ours" }));
+    assert_eq!(world.ask(&world.admin, "PATCH", "/api/v1/policy", patch, &[]).await.status, 200);
+    world.post("/api/v1/tenants", json!({ "name": "globex" })).await;
+    let done: Vec<_> = acts(&world, "from=2026-11-21T09:30:00Z").await;
+    let done: Vec<_> =
+        done.iter().map(|act| (act["action"].as_str().unwrap(), act["subject"].as_str())).collect();
+    assert_eq!(done, [("tenant.add", Some("globex")), ("policy.change", Some("version 2"))]);
+
+    let all = acts(&world, "to=2026-11-21T09:30:00Z").await;
     assert_eq!(
         (&all[0]["kind"], &all[0]["action"]),
         (&json!("operation"), &json!("clock.advance")),
@@ -157,6 +165,13 @@ async fn acts_and_reads_come_together_newest_first_each_to_whom_they_concern() {
     let engineer = world.token("engineer", json!({ "agent_id": alan })).await;
     let teams = world.ask(&engineer, "GET", "/api/v1/audit", None, &[]).await;
     assert_eq!(names(&teams), ["Edsger", "Grace"], "an engineer what their team did");
+    for path in
+        ["operation/00000000-0000-0000-0000-000000000000", "access/00000000-0000-0000-0000-00000000512a"]
+    {
+        let path = format!("/api/v1/system/actors/{path}/history");
+        world.ask(&engineer, "GET", &path, None, &[]).await.is_problem(403, "forbidden");
+        assert_eq!(world.get(&path).await.status, 200, "{path}");
+    }
     let api = world.token("api", json!({})).await;
     world.ask(&api, "GET", "/api/v1/audit", None, &[]).await.is_problem(403, "forbidden");
 

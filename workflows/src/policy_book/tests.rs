@@ -113,7 +113,7 @@ fn an_edit_sleeps_while_the_configuration_sets_its_key() {
 #[test]
 fn keys_that_do_not_exist_and_values_that_cannot_be_are_told_together() {
     let patch = json!({
-        "updates": {"intervall": "4h", "margin": 5}, "sla": {"tiers": {"gold": {"calendar": "x"}}}, "colour": "red",
+        "updates": {"intervall": "4h", "margin": 5, "interval": "13h"}, "sla": {"tiers": {"gold": {"calendar": "x"}}}, "colour": "red",
         "escalation": null, "shade": null,
     });
     let outcome = Scenario::<PolicyBook>::given(adopted(built_in())).when(edit(patch, built_in()));
@@ -124,6 +124,7 @@ fn keys_that_do_not_exist_and_values_that_cannot_be_are_told_together() {
         "sla.tiers.gold.calendar: ",
         "updates.intervall: is not",
         "updates.margin: cannot be 5",
+        "updates.interval: must be at most 12h",
     ];
     assert_eq!(told.len(), begin.len(), "{told:#?}");
     for begin in begin {
