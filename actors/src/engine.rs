@@ -5,7 +5,7 @@
 //! down again without losing anything.
 
 mod builder;
-mod policy;
+pub(crate) mod policy;
 
 pub use builder::{EngineBuilder, StartError};
 pub use policy::added_tenants;

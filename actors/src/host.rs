@@ -55,6 +55,8 @@ pub struct EngineOptions {
     pub attempts_max: u32,
     /// How long a caller waits for a turn before the answer is "unknown".
     pub turn_timeout: Duration,
+    /// Between two looks for a policy that is durable and not in force: after a change whose outcome was not known.
+    pub policy_look: Duration,
     /// How long a drain waits for what is under way.
     pub drain_timeout: Duration,
     /// How long `advance` waits for everything to settle, in real time.
@@ -76,6 +78,7 @@ impl Default for EngineOptions {
             crashes_max: 5,
             attempts_max: 12,
             turn_timeout: Duration::from_secs(30),
+            policy_look: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(60),
             #[cfg(feature = "testing")]

@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::{
     backoff,
     clock::Stopwatch,
+    engine::policy,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected},
     shared::Shared,
 };
@@ -92,8 +93,13 @@ async fn forever(shared: &Shared) {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        if changes.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() {
+                return;
+            },
+            () = tokio::time::sleep(shared.host.options.policy_look) => if let Err(error) = policy::catch_up(shared).await {
+                tracing::error!(%error, "whether every policy is in force could not be told");
+            },
         }
     }
 }

@@ -5,7 +5,7 @@
 //! as a claim that leads to the credential. What was looked up is remembered for a few seconds.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -58,6 +58,8 @@ pub(crate) struct Caller {
     pub(crate) agent_id: Option<AgentId>,
     /// That agent's teams.
     pub(crate) teams: Vec<TeamId>,
+    /// The conversations of the cases that an engineer works on.
+    own_cases: BTreeSet<ConversationId>,
     name: String,
     expires_at: Option<throughline_workflows::time::Timestamp>,
 }
@@ -133,12 +135,12 @@ impl Caller {
         agent: Option<AgentId>,
         team: Option<TeamId>,
     ) -> bool {
-        self.owns(agent, team) || (self.role == Role::Engineer && self.is_own_case(conversation))
+        self.owns(agent, team) || self.is_own_case(conversation)
     }
 
-    /// Whether a conversation belongs to a case that this caller works on. In this version there are no cases.
-    pub(crate) fn is_own_case(&self, _conversation: ConversationId) -> bool {
-        false
+    /// Whether a conversation belongs to a case that this caller works on.
+    pub(crate) fn is_own_case(&self, conversation: ConversationId) -> bool {
+        self.own_cases.contains(&conversation)
     }
 
     /// The tenant that a request is about: the caller's own, or for operators the one they name.
@@ -241,6 +243,7 @@ async fn authenticate(edge: &Edge, token: &str) -> Result<Caller, Problem> {
         role: facts.role,
         agent_id: facts.agent_id,
         teams: Vec::new(),
+        own_cases: BTreeSet::new(),
         name: facts.name.clone(),
         expires_at: facts.expires_at,
     };
@@ -256,8 +259,16 @@ async fn authenticate(edge: &Edge, token: &str) -> Result<Caller, Problem> {
         caller.name.clone_from(&profile.name);
         caller.teams.clone_from(&profile.team_ids);
     }
+    if caller.role == Role::Engineer {
+        caller.own_cases = own_cases(&caller);
+    }
     edge.remembered.put(hash, caller.clone(), generation);
     Ok(caller)
+}
+
+/// The conversations of the cases that an engineer works on. In this version there are no cases.
+fn own_cases(_engineer: &Caller) -> BTreeSet<ConversationId> {
+    BTreeSet::new()
 }
 
 /// The tenant that a token names.
@@ -447,6 +458,7 @@ mod tests {
             operator: false,
             agent_id: None,
             teams: Vec::new(),
+            own_cases: BTreeSet::new(),
             name: "laptop".to_owned(),
             expires_at: None,
         };

@@ -97,6 +97,27 @@ pub(super) async fn adopt_all(shared: &Shared) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Takes in versions that are durable and not in force: those of a change whose caller was told that its outcome is
+/// not known.
+pub(crate) async fn catch_up(shared: &Shared) -> Result<(), String> {
+    if !shared.kinds.contains_key(PolicyBook::KIND) {
+        return Ok(());
+    }
+    let host = &shared.host;
+    for name in host.tenants.names() {
+        let _one_at_a_time = shared.policy_change.lock().await;
+        let Some(known) = host.tenants.get(&name) else { continue };
+        let stream = EntityRef::of::<PolicyBook>(&name, Uuid::nil()).stream();
+        // One version of the stream is one version of the policy.
+        let durable = host.journal.version(&stream).map_err(|error| error.to_string())?;
+        if durable > known.policies.in_force().version {
+            let policies = Arc::new(versions(host, &name).await?);
+            host.tenants.put(name, Tenant { policies, ..known });
+        }
+    }
+    Ok(())
+}
+
 async fn adopt(
     host: &Host,
     registry: &Registry,

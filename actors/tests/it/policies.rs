@@ -260,3 +260,26 @@ async fn a_tenant_that_comes_while_the_engine_runs_has_its_policy_at_once() {
     assert_eq!(engine.policies(&acme).unwrap().in_force().updates.interval, Span::from_hours(6));
     assert_eq!(engine.tenants(), [acme, World::tenant()]);
 }
+
+#[tokio::test]
+async fn a_version_that_nobody_put_in_force_is_found() {
+    let mut world = World::new();
+    let told = counted(&mut world);
+    world.options.policy_look = std::time::Duration::from_millis(5);
+    let engine = start(&world).await;
+    let ids = lit(&engine, 1).await;
+    engine.settle().await.unwrap();
+    let before = told.0.load(Ordering::Relaxed);
+    // As after a change whose outcome was not known: durable, and nobody was told.
+    let edit = throughline_workflows::policy_book::Command::Edit {
+        patch: r#"{"updates": {"interval": "6h"}}"#.to_owned(),
+        file: PolicyFile::open(&Settings::default()),
+    };
+    engine.send::<PolicyBook>(&World::tenant(), Uuid::nil(), edit, meta(&engine)).await.unwrap();
+    while told.0.load(Ordering::Relaxed) == before {
+        told.1.notified().await;
+    }
+    engine.settle().await.unwrap();
+    assert_eq!(in_force(&engine).version, 2);
+    assert_eq!(lamp(&engine, ids[0]).await.0.burns_under, Some(2));
+}
