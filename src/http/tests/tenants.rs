@@ -89,6 +89,20 @@ async fn one_key_is_one_token_whichever_tenant_it_names() {
     assert_eq!(world.get("/api/v1/tokens?tenant=acme").await.body["total"], 0);
 }
 
+#[tokio::test]
+async fn one_key_is_one_change_whichever_tenant_the_query_names() {
+    let world = World::new().await;
+    let key = [("idempotency-key", "one")];
+    let patch = async |path: &str| {
+        let body = Some(json!({ "customers": { "language": "de" } }));
+        world.ask(&world.admin, "PATCH", path, body, &key).await
+    };
+    assert_eq!(patch("/api/v1/policy").await.body["version"], 2);
+    patch("/api/v1/policy?tenant=acme").await.is_problem(422, "idempotency-key-reused");
+    assert_eq!(world.get("/api/v1/policy?tenant=acme").await.body["version"], 1);
+    assert_eq!(patch("/api/v1/policy").await.body["version"], 2);
+}
+
 /// What may be asked of a thing by its id, and what the role needs for it: the end of the path, and a body that can be
 /// read.
 const ASKED: &[(&str, &str, Action, &str)] = &[
