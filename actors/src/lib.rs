@@ -7,6 +7,7 @@
 //! timers      due timer ─▶ entity                          a window at a time, never given up
 //! activities  pending activity ─▶ performer ─▶ entity      retries, lanes, dead letters
 //! projector   feed ─▶ rows of views                        with a checkpoint
+//! relay       feed ─▶ endpoints that want the event        with a checkpoint
 //! upkeep      sweeps                                       slowly
 //! ```
 //!
@@ -24,6 +25,7 @@ pub mod host;
 pub mod intake;
 pub mod introspect;
 pub mod order;
+pub mod outside;
 pub mod performer;
 pub mod projector;
 pub mod settle;
@@ -34,6 +36,7 @@ mod activities;
 mod entity;
 mod idempotency;
 mod rehydrate;
+mod relay;
 mod shard;
 mod shared;
 mod supervisor;

@@ -10,7 +10,7 @@ use throughline_storage::{
 };
 use throughline_workflows::time::{Span, Timestamp};
 
-use crate::{clock::ClockMode, engine::Engine};
+use crate::{clock::ClockMode, engine::Engine, relay};
 
 /// Between two looks at whether everything has come to rest.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -134,6 +134,9 @@ impl Engine {
         }
         if !self.shared.views.is_empty() && self.views().reached() < journal.head().seq {
             busy.push("lists behind the journal");
+        }
+        if relay::is_registered(&self.shared) && self.shared.gauges.relayed() < journal.head().seq {
+            busy.push("events that endpoints have not been told of");
         }
         Ok((!busy.is_empty()).then(|| busy.join(", ")))
     }

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -51,6 +51,7 @@ pub(crate) struct TaskGauges {
     intake: AtomicUsize,
     timers: AtomicUsize,
     activities: AtomicUsize,
+    relayed: AtomicU64,
 }
 
 impl TaskGauges {
@@ -64,6 +65,15 @@ impl TaskGauges {
 
     pub(crate) fn activities_in_flight(&self, count: usize) {
         self.activities.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn relayed_up_to(&self, seq: u64) {
+        self.relayed.store(seq, Ordering::Relaxed);
+    }
+
+    /// Up to which `seq` endpoints have been told of events.
+    pub(crate) fn relayed(&self) -> u64 {
+        self.relayed.load(Ordering::Relaxed)
     }
 
     /// Messages read from the inbox, timers being fired, activities being performed.

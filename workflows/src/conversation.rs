@@ -64,6 +64,8 @@ pub use state::{Facts, State};
 
 use crate::{
     activity::ConversationActivity,
+    ids::ConversationId,
+    views::{EventMeta, timeline::event_json},
     workflow::{ActivityError, Context, Deadlines, Decision, EventType, Workflow},
 };
 
@@ -147,6 +149,14 @@ impl Workflow for Conversation {
         match activity {
             ConversationActivity::Send(message) => Some(message.channel.to_string()),
         }
+    }
+
+    fn topic(event: &Event) -> Option<&'static str> {
+        Some(event.topic())
+    }
+
+    fn outside(event: &Event, _topic: &'static str, meta: &EventMeta<'_>) -> serde_json::Value {
+        event_json(ConversationId(meta.entity), event, meta)
     }
 }
 

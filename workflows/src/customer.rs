@@ -32,6 +32,7 @@ use crate::{
     activity::NoActivity,
     message::Address,
     text::non_empty,
+    topic::Topic,
     workflow::{ActivityError, Claim, Context, Deadlines, Decision, EventType, NoDeadline, Workflow},
 };
 
@@ -99,6 +100,10 @@ impl Workflow for Customer {
 
     fn event_type(event: &Event) -> EventType {
         event.event_type()
+    }
+
+    fn topic(_event: &Event) -> Option<&'static str> {
+        Some(Topic::CustomerUpdated.as_str())
     }
 }
 

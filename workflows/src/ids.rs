@@ -49,6 +49,10 @@ id! {
     NoteId,
     /// One act of an operator, as recorded.
     OperationId,
+    /// A registered target of events.
+    EndpointId,
+    /// A configured schedule.
+    ScheduleId,
 }
 
 impl MessageId {

@@ -47,6 +47,8 @@ words! {
         OperateSystem = "operate_system",
         /// Make and revoke credentials.
         ManageTokens = "manage_tokens",
+        /// Say where events are sent to.
+        ManageEndpoints = "manage_endpoints",
     }
 }
 
@@ -79,6 +81,7 @@ pub const fn may(role: Role, action: Action) -> Permission {
         Action::HandleDeadLetters => [Always, Always, Never, Never, Never],
         Action::OperateSystem => [Always, Never, Never, Never, Never],
         Action::ManageTokens => [Always, Never, Never, Never, Never],
+        Action::ManageEndpoints => [Always, Always, Never, Never, Never],
     };
     match role {
         Role::Admin => row[0],

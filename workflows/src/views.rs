@@ -9,6 +9,8 @@
 pub mod agents;
 pub mod credentials;
 pub mod customers;
+pub mod endpoints;
+pub mod events;
 pub mod inbox;
 pub mod teams;
 pub mod timeline;

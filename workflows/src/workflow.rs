@@ -17,7 +17,11 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{policy::Policy, time::Timestamp};
+use crate::{
+    policy::Policy,
+    time::Timestamp,
+    views::{EventMeta, events},
+};
 
 /// A durable workflow as a pure value type.
 pub trait Workflow: Sized + Send + Sync + 'static {
@@ -85,6 +89,18 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     /// `None`: in any order.
     fn lane(_activity: &Self::Activity) -> Option<String> {
         None
+    }
+
+    /// The topic under which the outside hears of the event: one of [`Topic`](crate::topic::Topic). `None`: it stays
+    /// inside.
+    fn topic(_event: &Self::Event) -> Option<&'static str> {
+        None
+    }
+
+    /// The event as the outside reads it, `topic` being its topic. What a workflow does not say otherwise is the
+    /// event's own content.
+    fn outside(event: &Self::Event, topic: &'static str, meta: &EventMeta<'_>) -> serde_json::Value {
+        events::plain::<Self>(event, topic, meta)
     }
 }
 

@@ -6,13 +6,15 @@ use throughline_workflows::{
     conversation::{self, CustomerCard, Delivery, NewMessage, Opening},
     credential::{self, CredentialKind},
     customer::{self, CustomerPatch},
-    ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, OperationId, TeamId, TokenId},
+    endpoint::{self, EndpointPatch, Notice, Report, SecretText, Settings, Target},
+    ids::{AgentId, ConversationId, CustomerId, EndpointId, MessageId, NoteId, OperationId, TeamId, TokenId},
     message::{Address, Attachment, AttachmentAt, Channel, Details, EmailDetails, Inbound},
     operation,
     role::Role,
     scenario::{id, moment},
     team::{self, TeamPatch, TeamProfile},
     time::{Span, Timestamp},
+    topic::Topic,
     words::{Outcome, Severity, SlaTier},
     workflow::ActivityError,
 };
@@ -275,4 +277,54 @@ pub(crate) fn operation() -> impl Strategy<Value = operation::Command> {
         target,
         reason,
     })
+}
+
+fn topics() -> impl Strategy<Value = Vec<Topic>> {
+    vec(select(vec![Topic::MessageReceived, Topic::SlaBreached]), 0..3)
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let url = "https://example.com/hooks".to_owned();
+    prop_oneof![
+        3 => Just(Target::Url(url)),
+        1 => Just(Target::Mail("supervisor@example.com".to_owned())),
+        1 => text().prop_map(Target::Url),
+    ]
+}
+
+pub(crate) fn endpoint() -> impl Strategy<Value = endpoint::Command> {
+    use endpoint::Command;
+    let secret = || select(vec!["s1", "s2"]).prop_map(SecretText::new);
+    let message = || select(vec!["evt_1", "evt_2", "evt_3", "test_1"]).prop_map(str::to_owned);
+    let register = (target(), topics(), option::of(text()), option::of(secret()), any::<bool>()).prop_map(
+        |(target, topics, description, secret, configured)| Command::Register {
+            endpoint_id: EndpointId(id(60)),
+            settings: Box::new(Settings { target, topics, description }),
+            secret,
+            configured,
+        },
+    );
+    let patch = (option::of(text()), option::of(topics()), option::of(text())).prop_map(
+        |(url, topics, description)| Command::Update(Box::new(EndpointPatch { url, topics, description })),
+    );
+    let notice = (1_u64..4, select(vec![Topic::MessageReceived, Topic::SlaWarning]), text())
+        .prop_map(|(seq, topic, body)| Notice { id: format!("evt_{seq}"), seq, topic, body });
+    let error = || ActivityError { code: None, message: "no".to_owned() };
+    let report = prop_oneof![
+        Just(Report::Accepted { attempts: 2 }),
+        Just(Report::Failed { error: error() }),
+        Just(Report::Gone { error: error() }),
+        Just(Report::Dropped),
+    ];
+    prop_oneof![
+        3 => register,
+        1 => patch,
+        1 => secret().prop_map(|secret| Command::Rotate { secret }),
+        1 => Just(Command::Disable),
+        1 => Just(Command::Enable),
+        1 => Just(Command::Remove),
+        3 => vec(notice, 0..4).prop_map(|notices| Command::Notify { notices }),
+        1 => message().prop_map(|id| Command::Test { id }),
+        4 => (message(), report).prop_map(|(id, report)| Command::RecordDelivery { id, report }),
+    ]
 }

@@ -8,12 +8,14 @@ use throughline_workflows::{
     conversation::{self, Conversation, CustomerCard, DeliveryStatus, Event, Move, Status, WhyChannel},
     credential::{self, Credential, CredentialKind},
     customer::{self, Customer, CustomerPatch},
-    ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, OperationId, TeamId, TokenId},
+    endpoint::{self, Disabled, Endpoint, Noticed, SecretText, Settings, Target},
+    ids::{AgentId, ConversationId, CustomerId, EndpointId, MessageId, NoteId, OperationId, TeamId, TokenId},
     message::{Address, Attachment, AttachmentAt, Channel, Details, EmailDetails, Inbound, Outbound},
     operation::{self, Operation},
     role::Role,
     scenario::{id, moment, person},
     team::{self, Team, TeamProfile},
+    topic::Topic,
     words::{Outcome, Severity, SlaTier},
     workflow::{ActivityError, By, Workflow},
 };
@@ -244,5 +246,40 @@ impl Fixture for Operation {
             target: "letter".to_owned(),
             reason: some("mended"),
         }]
+    }
+}
+
+impl Fixture for Endpoint {
+    fn events() -> Vec<endpoint::Event> {
+        let at = moment("09:00");
+        let settings = |url: &str| {
+            Box::new(Settings {
+                target: Target::Url(url.to_owned()),
+                topics: vec![Topic::MessageReceived, Topic::OperatorActed],
+                description: some("the shop"),
+            })
+        };
+        let error = ActivityError { code: some("500"), message: "no".to_owned() };
+        let noticed = |seq: u64| Noticed { id: format!("evt_{seq}"), seq, topic: Topic::MessageReceived };
+        vec![
+            // Before what fills the state, which it would empty.
+            endpoint::Event::Removed { at },
+            endpoint::Event::Registered {
+                at,
+                id: EndpointId(id(60)),
+                settings: settings("https://example.com/old"),
+                secret: Some(SecretText::new("whsec_b2xk")),
+                configured: true,
+            },
+            endpoint::Event::Changed { at, settings: settings("https://example.com/hooks") },
+            endpoint::Event::Rotated { at, secret: SecretText::new("whsec_bmV3") },
+            endpoint::Event::Enabled { at },
+            endpoint::Event::Notified { at, notices: vec![noticed(1), noticed(2), noticed(3)] },
+            endpoint::Event::Tested { at, id: "test_1".to_owned() },
+            endpoint::Event::Delivered { at, id: "evt_1".to_owned(), attempts: 2 },
+            endpoint::Event::DeliveryFailed { at, id: "evt_2".to_owned(), error },
+            endpoint::Event::DeliveryDropped { at, id: "evt_3".to_owned() },
+            endpoint::Event::Disabled { at, why: Disabled::Gone },
+        ]
     }
 }

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
 
 use bincode::Options as _;
 use throughline_workflows::{
-    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
+    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer, endpoint::Endpoint,
     operation::Operation, team::Team, workflow::Workflow,
 };
 
@@ -110,4 +110,9 @@ fn credentials_keep_their_bytes() {
 #[test]
 fn operations_keep_their_bytes() {
     keeps_its_bytes::<Operation>();
+}
+
+#[test]
+fn endpoints_keep_their_bytes() {
+    keeps_its_bytes::<Endpoint>();
 }

@@ -8,6 +8,7 @@ use throughline_workflows::{
     conversation::{Conversation, Event, Status, lifecycle},
     credential::Credential,
     customer::Customer,
+    endpoint::Endpoint,
     operation::Operation,
     policy::Policy,
     scenario::person,
@@ -122,5 +123,10 @@ proptest! {
     #[test]
     fn any_operation_obeys(history in history(commands::operation())) {
         obey::<Operation>(history);
+    }
+
+    #[test]
+    fn any_endpoint_obeys(history in history(commands::endpoint())) {
+        obey::<Endpoint>(history);
     }
 }
