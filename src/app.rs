@@ -21,6 +21,7 @@ use throughline_actors::{
     clock::{Clock, ClockMode},
     engine::{Engine, EngineBuilder},
     host::EngineOptions,
+    outside::States,
     performer::{NoPerformer, Performer},
     settle::{KeptClock, clock_key},
 };
@@ -32,7 +33,7 @@ use throughline_storage::{
     store::sled::{SledOptions, SledStore},
 };
 use throughline_workflows::{
-    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
+    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer, endpoint::Endpoint,
     operation::Operation, team::Team, time::Timestamp, views,
 };
 use tokio::{
@@ -43,9 +44,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alarms::{self, Alarms},
     config::{self, Config, Secret},
     http::{self, Edge, FirstAdmin, HttpSettings},
-    performers::Outside,
+    performers::{Counted, Outside, Sends},
 };
 
 /// The exit status of a store that has failed (`EX_SOFTWARE` of sysexits.h).
@@ -87,6 +89,7 @@ async fn run(config: Config, admin_token: Option<Secret>) -> anyhow::Result<Exit
         () = signals.stop() => end_at_once("told to stop during the start: nothing had begun", STOPPED),
     };
     let stop = CancellationToken::new();
+    let edge = edge.closing(stop.clone());
     let (served, mut serving) = oneshot::channel();
     let router = http::router(Arc::new(edge)).into_make_service_with_connect_info::<SocketAddr>();
     let door = tokio::spawn({
@@ -139,7 +142,8 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
         .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
     let address = listener.local_addr().context("the address listened on cannot be told")?;
     let (journal, clock) = open_journal(config).await?;
-    let engine = start_engine(config, &journal, clock).await?;
+    let sends = Sends::default();
+    let engine = start_engine(config, &journal, clock, sends.clone()).await?;
     let admin = http::ensure_first_admin(&engine, admin_token.and_then(Secret::newest))
         .await
         .map_err(|error| anyhow!("the first admin token cannot be made: {error}"))?;
@@ -153,6 +157,11 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
             let journal = journal.clone();
             move || journal.admits_inbound().err().map(|error| error.to_string())
         });
+    let edge = edge
+        .posting_to(alarms::networks(config))
+        .counting(sends)
+        .listening_on_loopback(address.ip().is_loopback());
+    alarms::configured::bring_in_line(&engine, config).await?;
     greet(config, address, &admin);
     Ok(Up { listener, journal, engine, edge })
 }
@@ -236,10 +245,16 @@ async fn open_clock(config: &Config, journal: &Journal) -> anyhow::Result<Clock>
     Ok(clock)
 }
 
-async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyhow::Result<Engine> {
+async fn start_engine(
+    config: &Config,
+    journal: &Journal,
+    clock: Clock,
+    sends: Sends,
+) -> anyhow::Result<Engine> {
     let blobs = Blobs::open(config.storage.path.join("blobs")).context("the blob folder cannot be opened")?;
     let blobs = Arc::new(blobs);
-    let outside = Outside::new(config, blobs.clone())?;
+    let outside = Counted { performer: Outside::new(config, blobs.clone())?, sends };
+    let alarms = Alarms::new(config, States::new(journal.clone()))?;
     let options = EngineOptions {
         shards: usize::from(config.actors.shards),
         max_resident: usize::try_from(config.actors.max_resident).unwrap_or(usize::MAX),
@@ -251,13 +266,20 @@ async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyho
     };
     let builder =
         EngineBuilder::new(journal.clone(), blobs, clock).options(options).policies(config.policies());
-    workflows(builder, outside).start().await.context("the engine does not start")
+    workflows(builder, outside, alarms).start().await.context("the engine does not start")
 }
 
-/// Registers every workflow and view of the server; `outside` performs what conversations ask of the world.
-pub(crate) fn workflows(builder: EngineBuilder, outside: impl Performer<Conversation>) -> EngineBuilder {
+/// Registers every workflow and view of the server; `outside` performs what conversations ask of the world, `alarms`
+/// what endpoints do.
+pub(crate) fn workflows(
+    builder: EngineBuilder,
+    outside: impl Performer<Conversation>,
+    alarms: impl Performer<Endpoint>,
+) -> EngineBuilder {
     builder
         .workflow::<Conversation>(outside)
+        .workflow::<Endpoint>(alarms)
+        .view::<views::endpoints::Endpoints>()
         .workflow::<Customer>(NoPerformer)
         .workflow::<Agent>(NoPerformer)
         .workflow::<Team>(NoPerformer)

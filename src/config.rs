@@ -38,8 +38,8 @@ pub use self::{
     problem::{ConfigErrors, Place, Problem},
     secret::{Secret, ensure_reply_token_key},
     sections::{
-        Actors, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage,
-        StorageEngine, reachable,
+        Actors, Alarms, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage,
+        StorageEngine, Webhooks, reachable,
     },
     web_url::{WebUrl, WebUrlError},
 };
@@ -86,6 +86,10 @@ pub struct Config {
     pub calendars: Calendars,
     /// Where messages come in and go out, where a tenant does not say otherwise.
     pub channels: Channels,
+    /// What we post to others.
+    pub webhooks: Webhooks,
+    /// Who of ours is told by mail, where a tenant does not say otherwise.
+    pub alarms: Alarms,
     /// Tenants of their own. After loading, each holds the common tables with its own laid over them.
     pub tenants: BTreeMap<TenantId, Tenant>,
 }
@@ -104,6 +108,8 @@ impl Default for Config {
             templates: Policy::default().templates,
             calendars: Calendars::new(),
             channels: Channels::default(),
+            webhooks: Webhooks::default(),
+            alarms: Alarms::default(),
             tenants: BTreeMap::new(),
         }
     }
@@ -123,6 +129,8 @@ pub struct Tenant {
     pub calendars: Calendars,
     /// Where its messages come in and go out.
     pub channels: Channels,
+    /// Who of its people is told by mail.
+    pub alarms: Alarms,
 }
 
 /// One tenant as the rest of the program sees it: common settings and its own, merged.
@@ -134,6 +142,8 @@ pub struct TenantConfig {
     pub name: String,
     /// Where its messages come in and go out.
     pub channels: Channels,
+    /// Who of its people is told by mail.
+    pub alarms: Alarms,
     /// What decisions look at.
     pub policy: Policy,
 }
@@ -224,8 +234,9 @@ impl Config {
         }
         let name = self.name_of(id);
         let channels = own.map_or(&self.channels, |own| &own.channels).clone();
+        let alarms = own.map_or(&self.alarms, |own| &own.alarms).clone();
         let policy = self.policy(own, name.clone());
-        Some(TenantConfig { id: id.clone(), name, channels, policy })
+        Some(TenantConfig { id: id.clone(), name, channels, alarms, policy })
     }
 
     /// The calendars that a tenant has, its own and the common ones; `None` if there is no such tenant.

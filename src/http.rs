@@ -7,9 +7,11 @@
 mod api;
 mod auth;
 mod change;
+mod events;
 mod extract;
 mod health;
 mod limits;
+mod metrics;
 mod problem;
 mod surround;
 #[cfg(test)]
@@ -29,6 +31,8 @@ use axum::{
 };
 use throughline_actors::engine::Engine;
 use throughline_workflows::ids::TenantId;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -44,6 +48,7 @@ use self::{
     limits::Admission,
     problem::{Kind, Problem, ProblemBody},
 };
+use crate::{alarms::target::Networks, performers::Sends};
 
 pub use self::{
     auth::{FirstAdmin, FirstAdminError, ensure_first_admin},
@@ -77,6 +82,15 @@ pub struct Edge {
     refuses_inbound: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Webhooks refused for their signature since the start.
     refused_webhooks: AtomicU64,
+    /// Cancelled when the door closes: what would go on for ever ends then.
+    closing: CancellationToken,
+    /// Where endpoints may be.
+    networks: Networks,
+    /// Whether only this machine reaches the listener.
+    listener_is_loopback: bool,
+    /// Who follows events at this moment.
+    followers: Arc<Semaphore>,
+    tally: metrics::Tally,
 }
 
 impl Edge {
@@ -87,6 +101,7 @@ impl Edge {
         tenants: impl IntoIterator<Item = TenantId>,
         settings: HttpSettings,
     ) -> Self {
+        let started_at = engine.last_seq();
         Self {
             engine,
             doors,
@@ -96,7 +111,40 @@ impl Edge {
             remembered: Remembered::default(),
             refuses_inbound: Box::new(|| None),
             refused_webhooks: AtomicU64::new(0),
+            closing: CancellationToken::new(),
+            networks: Networks::default(),
+            listener_is_loopback: false,
+            followers: Arc::new(Semaphore::new(events::FOLLOWERS_MAX)),
+            tally: metrics::Tally::new(started_at, Sends::default()),
         }
+    }
+
+    /// The same edge, which ends what would go on for ever once `closing` is cancelled.
+    #[must_use]
+    pub fn closing(mut self, closing: CancellationToken) -> Self {
+        self.closing = closing;
+        self
+    }
+
+    /// The same edge, whose endpoints may be in these networks.
+    #[must_use]
+    pub fn posting_to(mut self, networks: Networks) -> Self {
+        self.networks = networks;
+        self
+    }
+
+    /// The same edge, which counts what channels were given to send.
+    #[must_use]
+    pub fn counting(mut self, sends: Sends) -> Self {
+        self.tally = metrics::Tally::new(self.engine.last_seq(), sends);
+        self
+    }
+
+    /// The same edge, which knows whether only this machine reaches its listener.
+    #[must_use]
+    pub fn listening_on_loopback(mut self, loopback: bool) -> Self {
+        self.listener_is_loopback = loopback;
+        self
     }
 
     /// The same edge, which asks `why` whether new messages are refused at a moment, to say so when it is asked
@@ -129,6 +177,8 @@ fn declared() -> OpenApiRouter<Arc<Edge>> {
     let mut router = OpenApiRouter::with_openapi(document)
         .merge(health::routes())
         .merge(webhooks::routes())
+        .merge(events::routes())
+        .merge(metrics::routes())
         .merge(api::routes());
     name_operations(router.get_openapi_mut());
     router

@@ -2,6 +2,7 @@
 //!
 //! `app` joins the parts: adapters and pages do not know each other, and reach the engine only through its handles.
 
+pub mod alarms;
 pub mod app;
 pub mod channels;
 pub mod cli;
@@ -9,3 +10,4 @@ pub mod config;
 pub mod http;
 pub mod performers;
 pub mod telemetry;
+pub mod tls;

@@ -1,6 +1,10 @@
 //! Who does what the engine asks of the world: each activity to its channel's transport.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context as _;
 use throughline_actors::{
@@ -129,4 +133,47 @@ pub fn reply_keys(config: &Config, tenant: &TenantId) -> anyhow::Result<ReplyKey
         .reply_token_key(&channels.email)
         .context("channels.email.reply_token_key: the key file cannot be made or read")?;
     Ok(ReplyKeys::new(tenant.clone(), secret.values().map(|key| key.as_bytes().to_vec()).collect()))
+}
+
+/// What channels were given to send since the start, by channel and outcome.
+#[derive(Clone, Debug, Default)]
+pub struct Sends(Arc<Mutex<BTreeMap<(String, &'static str), u64>>>);
+
+impl Sends {
+    /// How often each channel ended in each outcome: `accepted`, `retried` or `refused`.
+    pub fn counts(&self) -> BTreeMap<(String, &'static str), u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, channel: String, outcome: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((channel, outcome)).or_default() += 1;
+    }
+}
+
+/// A performer whose sends are counted.
+#[derive(Clone, Debug)]
+pub struct Counted<P> {
+    /// Who sends.
+    pub performer: P,
+    /// Where it is counted.
+    pub sends: Sends,
+}
+
+impl<P: Performer<Conversation>> Performer<Conversation> for Counted<P> {
+    async fn perform(&self, activity: ConversationActivity, attempt: Attempt) -> Outcome<Command> {
+        let channel = match &activity {
+            ConversationActivity::Send(message) => Some(message.channel.to_string()),
+        };
+        let outcome = self.performer.perform(activity, attempt).await;
+        if let Some(channel) = channel {
+            let word = match &outcome {
+                Outcome::Done(_) => "accepted",
+                Outcome::Retry { .. } => "retried",
+                Outcome::Refused(_) => "refused",
+            };
+            self.sends.count(channel, word);
+        }
+        outcome
+    }
 }

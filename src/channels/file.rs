@@ -4,6 +4,8 @@
 //! synced and renamed into place, and writing it again changes nothing. For mail, `ACTIVITY_ID.eml` is the mail
 //! itself and is there before `ACTIVITY_ID.json`. All of this blocks: call it where blocking is allowed.
 
+mod notice;
+
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -89,12 +91,7 @@ impl FileTransport {
     /// [`FileError`]; nothing half-written is left under the message's name.
     pub fn deliver(&self, delivery: &Delivery<'_>, blobs: &ReadBlob<'_>) -> Result<Accepted, FileError> {
         let Delivery { activity_id, message, sender, at, .. } = *delivery;
-        let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        if activity_id.is_empty()
-            || activity_id.len() > 200
-            || activity_id.starts_with('.')
-            || !activity_id.bytes().all(legal)
-        {
+        if !is_activity_id(activity_id) {
             return Err(FileError::ActivityId(activity_id.to_owned()));
         }
         let folder = self.root.join(message.channel.path_name());
@@ -139,6 +136,12 @@ impl FileTransport {
         let written: Value = serde_json::from_slice(&fs::read(json).ok()?).ok()?;
         written.get("provider_message_id")?.as_str().map(str::to_owned)
     }
+}
+
+/// Whether the id of an activity can be a file's name.
+fn is_activity_id(id: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=200).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(legal)
 }
 
 /// What would be sent, for a person or a test to read.

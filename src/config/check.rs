@@ -14,7 +14,7 @@ use super::{
     channels::Channels,
     keys::{self, Found, Kind},
     problem::{Place, Problem},
-    sections::ClockMode,
+    sections::{Alarms, ClockMode},
     tree::{Node, Value},
 };
 
@@ -215,6 +215,11 @@ impl Checks<'_> {
         }
     }
 
+    fn alarms(&mut self, alarms: &Alarms) {
+        self.need(alarms.mail_to.iter().all(|to| is_mail_address(to)), &["alarms", "mail_to"]);
+        self.need(!alarms.topics.is_empty(), &["alarms", "topics"]);
+    }
+
     fn policy(&mut self, policy: &Policy) {
         let Some(node) = self.tree.get(&self.path(&[])) else {
             return;
@@ -236,6 +241,7 @@ pub(super) fn values(config: &Config, tree: &Node, problems: &mut Vec<Problem>) 
     common.channels(&config.channels);
     common.policy(&config.policy(None, Policy::default().name));
     common.calendars(&config.calendars, None);
+    common.alarms(&config.alarms);
     for (id, tenant) in &config.tenants {
         let prefix = vec!["tenants".to_owned(), id.to_string()];
         let mut own = Checks { tree, prefix, problems };
@@ -243,6 +249,7 @@ pub(super) fn values(config: &Config, tree: &Node, problems: &mut Vec<Problem>) 
         own.channels(&tenant.channels);
         own.policy(&config.policy(Some(tenant), config.name_of(id)));
         own.calendars(&tenant.calendars, Some(&config.calendars));
+        own.alarms(&tenant.alarms);
     }
 }
 

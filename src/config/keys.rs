@@ -46,6 +46,7 @@ const SIZE: &str = "a size such as \"64MiB\"";
 const URL: &str = "a web address such as \"https://care.example.com\"";
 const TRANSPORT: &str = "\"file\", the only transport that this version knows";
 const SECRET: &str = "a text, { env = \"NAME\" }, { file = \"PATH\" }, or a list of those, newest first";
+const TOPICS: &str = "a list of topics, and at least one: message.received, message.sent, message.delivery_changed, message.classified, conversation.created, conversation.updated, conversation.state_changed, conversation.assigned, conversation.escalated, conversation.merged, resolution.created, resolution.status_changed, resolution.completed, sla.warning, sla.breached, silence.nudged, customer.updated, customer.unreachable, automation.triggered, automation.executed, function_called, escalation_requested, error, operator.acted";
 const SIGNING: &str = "base64, with or without \"whsec_\" before it, as a text, { env = \"NAME\" }, \
                        { file = \"PATH\" }, or a list of those, newest first";
 
@@ -103,11 +104,14 @@ pub(super) const KEYS: &[Key] = &[
     secret("channels.generic.*.secret", SIGNING),
     text("channels.generic.*.url", URL),
     text("channels.generic.*.webhook_url", URL),
+    plain("webhooks.allow_private_networks", "true or false"),
+    plain("alarms.mail_to", "a list of addresses such as [\"supervisor@example.com\"]"),
+    plain("alarms.topics", TOPICS),
     text("tenants.*.name", "a text that customers may read, at most 100 characters"),
 ];
 
 /// The sections that a tenant may write for itself.
-pub(super) const OF_A_TENANT: &[&str] = &["conversation", "templates", "calendars", "channels"];
+pub(super) const OF_A_TENANT: &[&str] = &["conversation", "templates", "calendars", "channels", "alarms"];
 
 /// What stands at `path`.
 pub(super) fn find(path: &[String]) -> Found {

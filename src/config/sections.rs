@@ -8,7 +8,10 @@ use std::{
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use throughline_workflows::time::{Span, Timestamp};
+use throughline_workflows::{
+    time::{Span, Timestamp},
+    topic::Topic,
+};
 
 use super::web_url::WebUrl;
 
@@ -199,5 +202,29 @@ pub struct Conversation {
 impl Default for Conversation {
     fn default() -> Self {
         Self { reopen_window: Span::from_hours(7 * 24), acknowledge: true }
+    }
+}
+
+/// `[webhooks]`: what we post to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Whether they may be posted to addresses that are not on the public internet.
+    pub allow_private_networks: bool,
+}
+
+/// `[alarms]`: who of ours is told by mail, and of what.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alarms {
+    /// Their addresses.
+    pub mail_to: Vec<String>,
+    /// Of which events.
+    pub topics: Vec<Topic>,
+}
+
+impl Default for Alarms {
+    fn default() -> Self {
+        Self { mail_to: Vec::new(), topics: vec![Topic::CustomerUnreachable, Topic::SlaBreached] }
     }
 }

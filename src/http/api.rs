@@ -9,6 +9,7 @@ pub(super) mod shown;
 mod system;
 mod teams;
 mod tokens;
+mod webhooks;
 mod work;
 mod writing;
 
@@ -30,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
         .merge(agents::routes())
         .merge(teams::routes())
         .merge(tokens::routes())
+        .merge(webhooks::routes())
         .merge(system::routes())
         .merge(dead_letters::routes())
 }

@@ -74,7 +74,7 @@ impl World {
         let blobs = Arc::new(Blobs::open(folder.path().join("blobs")).unwrap());
         let builder = EngineBuilder::new(journal, blobs, Clock::manual(start))
             .policies(tenants.iter().map(|tenant| (tenant.clone(), Policy::default())));
-        let engine = crate::app::workflows(builder, NoPerformer).start().await.unwrap();
+        let engine = crate::app::workflows(builder, NoPerformer, NoPerformer).start().await.unwrap();
         let FirstAdmin::Made(admin) = ensure_first_admin(&engine, None).await.unwrap() else {
             panic!("a new store has no admin")
         };

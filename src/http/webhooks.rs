@@ -19,7 +19,7 @@ use self::call::take;
 use super::{Edge, extract::At, problem::Problem};
 use crate::channels::Adapter;
 
-pub(super) use self::call::read_again;
+pub(super) use self::call::{is_direct, read_again};
 
 /// One tenant's door for one channel.
 #[derive(Clone)]

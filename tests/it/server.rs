@@ -100,7 +100,7 @@ impl Site {
         };
         // What else it says must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Server { child, base, client: reqwest::Client::new(), log }
+        Server { child, base, client: throughline::tls::client().build().unwrap(), log }
     }
 }
 

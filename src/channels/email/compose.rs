@@ -4,7 +4,11 @@
 //! `Message-ID` come from the activity, the date from the caller. Sending is not done here. Sources: RFC 5322
 //! (form, threading), RFC 2047 and 2231 (other alphabets), RFC 3834 (automatic mail).
 
+mod notice;
+
 use std::fmt::Write as _;
+
+pub use notice::{Notice, compose_notice};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 pub(in crate::http) use self::{
     conversations::{ConversationRow, Message, WholeConversation},
-    records::{Agent, Customer, Team, Token},
+    records::{Agent, Customer, Endpoint, EndpointDelivery, Team, Token},
     system::{Activity, Actor, ActorState, DeadLetter, HistoryEntry, Timer},
 };
 

@@ -16,6 +16,7 @@ use throughline_workflows::{
     conversation::Conversation,
     credential::Credential,
     customer::Customer,
+    endpoint::Endpoint,
     ids::{OperationId, TenantId},
     operation::{self, Operation},
     role::Action,
@@ -180,6 +181,7 @@ async fn check_readable(edge: &Edge, caller: &Caller, kind: &str, id: Uuid) -> R
         Conversation::KIND => check_own(edge, caller, Action::Read, id).await,
         Customer::KIND => caller.must(Action::Read),
         Credential::KIND => caller.must(Action::ManageTokens),
+        Endpoint::KIND => caller.must(Action::ManageEndpoints),
         _ => Ok(()),
     }
 }

@@ -97,7 +97,7 @@ fn unsigned_allowed(edge: &Edge, peer: Option<SocketAddr>, uri: &Uri, headers: &
 
 /// Whether a request was made to this machine by name, through no proxy and by no web page: somebody on this machine
 /// may be looking at a page of anybody's.
-fn is_direct(uri: &Uri, headers: &HeaderMap) -> bool {
+pub(in crate::http) fn is_direct(uri: &Uri, headers: &HeaderMap) -> bool {
     let passed_on = headers.keys().map(header::HeaderName::as_str).any(|name| {
         ["forwarded", "origin", "via", "x-real-ip"].contains(&name) || name.starts_with("x-forwarded-")
     });

@@ -1,0 +1,165 @@
+//! One signed request to an endpoint, by the Standard Webhooks convention, and what its answer means.
+//!
+//! Source: the Standard Webhooks specification, <https://www.standardwebhooks.com>.
+
+use std::time::Duration;
+
+use reqwest::{
+    Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+    redirect::Policy,
+};
+use standardwebhooks::{
+    HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError,
+};
+use throughline_workflows::{
+    time::{Span, Timestamp},
+    workflow::ActivityError,
+};
+
+use super::target::{self, Guarded, Networks};
+
+/// How long a whole request may take.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// How much of a refusal is read, in bytes: it is shown to people.
+const ANSWER_MAX: usize = 512;
+/// The longest wait that an endpoint may ask for.
+const WAIT_MAX: Span = Span::from_hours(1);
+
+/// Posts to endpoints.
+#[derive(Clone, Debug)]
+pub(super) struct Poster {
+    http: reqwest::Client,
+    networks: Networks,
+}
+
+/// One message, ready to go.
+pub(super) struct Message<'a> {
+    /// The same on every try.
+    pub(super) id: &'a str,
+    pub(super) url: &'a str,
+    /// Those that sign, as `whsec_` and base64.
+    pub(super) secrets: Vec<&'a str>,
+    pub(super) body: String,
+    pub(super) now: Timestamp,
+}
+
+/// What became of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It was accepted.
+    Accepted,
+    /// The endpoint is gone for good.
+    Gone(ActivityError),
+    /// It may be accepted later: after the span, where the endpoint says so.
+    Later(Option<Span>, ActivityError),
+}
+
+impl Poster {
+    pub(super) fn new(networks: Networks) -> reqwest::Result<Self> {
+        let http = crate::tls::client()
+            .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT)
+            .redirect(Policy::none())
+            // A proxy would ask for the name in our place, and answer from where it stands.
+            .no_proxy()
+            .dns_resolver(std::sync::Arc::new(Guarded(networks)))
+            .build()?;
+        Ok(Self { http, networks })
+    }
+
+    pub(super) async fn post(&self, message: Message<'_>) -> Answer {
+        let Message { id, url, secrets, body, now } = message;
+        let url = match target::read(url, self.networks) {
+            Ok(url) => url,
+            Err(refused) => return Answer::Later(None, error("address", &refused)),
+        };
+        let seconds = i64::try_from(now.as_seconds()).unwrap_or(i64::MAX);
+        let signature = match signature(&secrets, id, seconds, body.as_bytes()) {
+            Ok(signature) => signature,
+            Err(unusable) => return Answer::Later(None, error("secret", &unusable)),
+        };
+        let request = self
+            .http
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(HEADER_WEBHOOK_ID, id)
+            .header(HEADER_WEBHOOK_TIMESTAMP, seconds)
+            .header(HEADER_WEBHOOK_SIGNATURE, signature)
+            .body(body);
+        match request.send().await {
+            Ok(response) => judge(response, now).await,
+            Err(failed) => Answer::Later(None, error("connection", &told(&failed))),
+        }
+    }
+}
+
+/// Every secret's signature, as the header holds them.
+pub(super) fn signature(
+    secrets: &[&str],
+    id: &str,
+    seconds: i64,
+    body: &[u8],
+) -> Result<String, WebhookError> {
+    let sign = |secret: &&str| Webhook::new(secret)?.sign(id, seconds, body);
+    Ok(secrets.iter().map(sign).collect::<Result<Vec<_>, _>>()?.join(" "))
+}
+
+async fn judge(mut response: Response, now: Timestamp) -> Answer {
+    let status = response.status();
+    if status.is_success() {
+        return Answer::Accepted;
+    }
+    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = wait.and_then(|value| wait_of(value, now)).map(|wait| wait.min(WAIT_MAX));
+    let mut said = Vec::new();
+    while let (true, Ok(Some(chunk))) = (said.len() < ANSWER_MAX, response.chunk().await) {
+        said.extend_from_slice(chunk.get(..ANSWER_MAX - said.len()).unwrap_or(&chunk));
+    }
+    let said = String::from_utf8_lossy(&said);
+    let words: Vec<_> = said.split_whitespace().collect();
+    let mut message = format!("answered {status}");
+    if !words.is_empty() {
+        message = format!("{message}: {}", words.join(" "));
+    }
+    let error = ActivityError { code: Some(status.as_u16().to_string()), message };
+    if status == StatusCode::GONE { Answer::Gone(error) } else { Answer::Later(wait, error) }
+}
+
+/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
+fn wait_of(value: &str, now: Timestamp) -> Option<Span> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Span::from_secs(seconds));
+    }
+    let at = chrono::DateTime::parse_from_rfc2822(value.trim()).ok()?;
+    Some(Timestamp::from_chrono(at.to_utc()).since(now))
+}
+
+/// The innermost reasons, without the address, which may hold what only the endpoint should know.
+fn told(failed: &reqwest::Error) -> String {
+    if failed.is_timeout() {
+        return format!("did not answer within {} s", TIMEOUT.as_secs());
+    }
+    let mut reason: &dyn std::error::Error = failed;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason.to_string()
+}
+
+fn error(code: &str, what: &dyn std::fmt::Display) -> ActivityError {
+    ActivityError { code: Some(code.to_owned()), message: what.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_says_in_seconds_or_by_a_date_when_to_come_again() {
+        let now: Timestamp = "1994-11-06T08:49:07Z".parse().unwrap();
+        assert_eq!(wait_of("120", now), Some(Span::from_secs(120)));
+        assert_eq!(wait_of("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Span::from_secs(30)));
+        assert_eq!(wait_of("soon", now), None);
+    }
+}
