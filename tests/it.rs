@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test may say so by a panic")]
 
+#[path = "it/alarms.rs"]
+mod alarms;
 #[path = "it/crash.rs"]
 mod crash;
 #[path = "it/load.rs"]

@@ -6,6 +6,8 @@
 mod activities;
 #[path = "it/parcel.rs"]
 mod parcel;
+#[path = "it/relay.rs"]
+mod relay;
 #[path = "it/timers.rs"]
 mod timers;
 #[path = "it/turns.rs"]

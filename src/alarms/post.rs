@@ -57,9 +57,13 @@ pub(super) enum Answer {
 
 impl Poster {
     pub(super) fn new(networks: Networks) -> reqwest::Result<Self> {
+        Self::within(networks, TIMEOUT)
+    }
+
+    fn within(networks: Networks, timeout: Duration) -> reqwest::Result<Self> {
         let http = crate::tls::client()
             .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIMEOUT)
+            .timeout(timeout)
             .redirect(Policy::none())
             // A proxy would ask for the name in our place, and answer from where it stands.
             .no_proxy()
@@ -138,7 +142,7 @@ fn wait_of(value: &str, now: Timestamp) -> Option<Span> {
 /// The innermost reasons, without the address, which may hold what only the endpoint should know.
 fn told(failed: &reqwest::Error) -> String {
     if failed.is_timeout() {
-        return format!("did not answer within {} s", TIMEOUT.as_secs());
+        return "did not answer in time".to_owned();
     }
     let mut reason: &dyn std::error::Error = failed;
     while let Some(source) = reason.source() {
@@ -153,13 +157,86 @@ fn error(code: &str, what: &dyn std::fmt::Display) -> ActivityError {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, http::HeaderMap, response::Redirect, routing::post};
+
     use super::*;
+
+    const HERE: Networks = Networks { loopback: true, private: false };
+
+    fn now() -> Timestamp {
+        "1994-11-06T08:49:07Z".parse().unwrap()
+    }
+
+    async fn serve(router: Router) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        base
+    }
+
+    async fn post_to(poster: &Poster, url: &str) -> Answer {
+        let secrets = vec!["whsec_c2VjcmV0"];
+        poster.post(Message { id: "evt_1", url, secrets, body: "{}".to_owned(), now: now() }).await
+    }
+
+    fn code(answer: &Answer) -> Option<&str> {
+        match answer {
+            Answer::Accepted => None,
+            Answer::Gone(error) | Answer::Later(_, error) => error.code.as_deref(),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_answer_means_what_the_convention_says() {
+        let busy = (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "120")], "slow\n down");
+        let forever = (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "999999")]);
+        let router = Router::new()
+            .route("/ok", post(|_: HeaderMap| async { StatusCode::ACCEPTED }))
+            .route("/gone", post(|| async { StatusCode::GONE }))
+            .route("/busy", post(move || async move { busy }))
+            .route("/forever", post(move || async move { forever }))
+            .route("/moved", post(|| async { Redirect::temporary("/ok") }));
+        let base = serve(router).await;
+        let poster = Poster::new(HERE).unwrap();
+        assert_eq!(post_to(&poster, &format!("{base}/ok")).await, Answer::Accepted);
+        assert!(matches!(post_to(&poster, &format!("{base}/gone")).await, Answer::Gone(_)));
+        let answer = post_to(&poster, &format!("{base}/busy")).await;
+        let Answer::Later(Some(wait), error) = answer else { panic!("{answer:?}") };
+        assert_eq!(wait, Span::from_secs(120));
+        assert_eq!(error.message, "answered 429 Too Many Requests: slow down");
+        let answer = post_to(&poster, &format!("{base}/forever")).await;
+        assert!(matches!(answer, Answer::Later(Some(WAIT_MAX), _)), "{answer:?}");
+        let answer = post_to(&poster, &format!("{base}/moved")).await;
+        assert_eq!(code(&answer), Some("307"), "a redirect is not followed: {answer:?}");
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_answer_is_tried_again() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", silent.local_addr().unwrap());
+        let poster = Poster::within(HERE, Duration::from_millis(50)).unwrap();
+        let answer = post_to(&poster, &url).await;
+        let Answer::Later(None, error) = answer else { panic!("{answer:?}") };
+        assert_eq!(error.message, "did not answer in time");
+        drop(silent);
+        assert_eq!(code(&post_to(&poster, &url).await), Some("connection"));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_behind_us_is_not_followed() {
+        let poster = Poster::new(Networks::default()).unwrap();
+        // The name is this machine's own, whatever the address looks like.
+        let guarded =
+            reqwest::dns::Resolve::resolve(&Guarded(Networks::default()), "localhost".parse().unwrap());
+        assert!(guarded.await.is_err_and(|error| error.to_string().contains("not on the public internet")));
+        let answer = post_to(&poster, "https://127.0.0.1:1/").await;
+        assert_eq!(code(&answer), Some("address"), "{answer:?}");
+    }
 
     #[test]
     fn an_endpoint_says_in_seconds_or_by_a_date_when_to_come_again() {
-        let now: Timestamp = "1994-11-06T08:49:07Z".parse().unwrap();
-        assert_eq!(wait_of("120", now), Some(Span::from_secs(120)));
-        assert_eq!(wait_of("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Span::from_secs(30)));
-        assert_eq!(wait_of("soon", now), None);
+        assert_eq!(wait_of("120", now()), Some(Span::from_secs(120)));
+        assert_eq!(wait_of("Sun, 06 Nov 1994 08:49:37 GMT", now()), Some(Span::from_secs(30)));
+        assert_eq!(wait_of("soon", now()), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The door over an engine in memory.
 
 mod doors;
+mod events;
 mod people;
 mod records;
 mod server;
