@@ -10,10 +10,7 @@ mod post;
 pub mod target;
 
 use anyhow::Context as _;
-use throughline_actors::{
-    outside::States,
-    performer::{Attempt, Outcome, Performer},
-};
+use throughline_actors::performer::{Attempt, Outcome, Performer};
 use throughline_workflows::{
     endpoint::{Command, Endpoint, EndpointActivity, Facts, Report, Target},
     ids::TenantId,
@@ -30,7 +27,6 @@ use crate::config::Config;
 /// Reaches endpoints.
 #[derive(Clone)]
 pub struct Alarms {
-    states: States,
     poster: Poster,
     mail: NoticeMail,
     /// Under which address people find us.
@@ -49,11 +45,11 @@ impl Alarms {
     ///
     /// # Errors
     /// No client can be made: the system offers no trust anchors.
-    pub fn new(config: &Config, states: States) -> anyhow::Result<Self> {
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
         let poster = Poster::new(networks(config)).context("no client for outgoing webhooks can be made")?;
         let mail = NoticeMail::new(config, &config.storage.path.join("outbound"));
         let public_url = config.server.public_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { states, poster, mail, public_url })
+        Ok(Self { poster, mail, public_url })
     }
 
     async fn post(
@@ -103,8 +99,8 @@ struct Words {
 
 impl Performer<Endpoint> for Alarms {
     async fn perform(&self, activity: EndpointActivity, attempt: Attempt) -> Outcome<Command> {
-        let state = match self.states.state::<Endpoint>(&attempt.tenant, attempt.entity).await {
-            Ok(state) => state,
+        let state = match attempt.engine.state::<Endpoint>(&attempt.tenant, attempt.entity).await {
+            Ok(state) => state.map(|(state, _)| state).unwrap_or_default(),
             Err(error) => return Outcome::Retry { after: None, error: failure(&error) },
         };
         let active = state.facts().filter(|facts| facts.is_active());

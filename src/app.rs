@@ -21,7 +21,6 @@ use throughline_actors::{
     clock::{Clock, ClockMode},
     engine::{Engine, EngineBuilder},
     host::EngineOptions,
-    outside::States,
     performer::{NoPerformer, Performer},
     settle::{KeptClock, clock_key},
 };
@@ -254,7 +253,7 @@ async fn start_engine(
     let blobs = Blobs::open(config.storage.path.join("blobs")).context("the blob folder cannot be opened")?;
     let blobs = Arc::new(blobs);
     let outside = Counted { performer: Outside::new(config, blobs.clone())?, sends };
-    let alarms = Alarms::new(config, States::new(journal.clone()))?;
+    let alarms = Alarms::new(config)?;
     let options = EngineOptions {
         shards: usize::from(config.actors.shards),
         max_resident: usize::try_from(config.actors.max_resident).unwrap_or(usize::MAX),

@@ -166,12 +166,14 @@ impl<P: Performer<Conversation>> Performer<Conversation> for Counted<P> {
             ConversationActivity::Send(message) => Some(message.channel.to_string()),
         };
         let outcome = self.performer.perform(activity, attempt).await;
-        if let Some(channel) = channel {
-            let word = match &outcome {
-                Outcome::Done(_) => "accepted",
-                Outcome::Retry { .. } => "retried",
-                Outcome::Refused(_) => "refused",
-            };
+        let word = match &outcome {
+            Outcome::Done(_) => Some("accepted"),
+            Outcome::Retry { .. } => Some("retried"),
+            Outcome::Refused(_) => Some("refused"),
+            // It went to another entity, not to a channel.
+            Outcome::HandOver(_) => None,
+        };
+        if let (Some(channel), Some(word)) = (channel, word) {
             self.sends.count(channel, word);
         }
         outcome

@@ -13,6 +13,7 @@ use std::{
 use futures::FutureExt;
 use throughline_storage::{
     append::{ActivityKey, Append, CommitError, DeadLetter, LaneHold, LaneKey, PendingActivity, PendingKey},
+    codec,
     envelope::Record,
 };
 use throughline_workflows::{
@@ -25,13 +26,18 @@ use tracing::Instrument;
 use crate::{
     backoff,
     dead_letters::{ActivityLetter, reason},
+    engine::Engine,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
     performer::{AnyPerformer, Attempt, Outcome, activity_id},
+    rehydrate::RecordMeta,
     shared::Shared,
 };
 
 /// How far one look reads past activities whose lane is busy.
 const WINDOW: usize = 1024;
+
+/// An activity asked for less than this ago is performed without asking whether it is still wanted.
+const CHANGE_OF_MIND: Span = Span::from_secs(1);
 
 /// What is under way.
 #[derive(Default)]
@@ -187,7 +193,7 @@ async fn wait_behind(shared: &Shared, behind: Vec<(PendingActivity, LaneHold)>) 
 }
 
 /// One try of one activity, to a durable end.
-async fn attempt(shared: &Shared, pending: &PendingActivity) {
+async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
     // The store shows a turn shortly before it is durable: the world must not hear of one that a power cut undoes.
     if shared.host.journal.barrier().await.is_err() {
         return;
@@ -205,6 +211,17 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
             return;
         }
     };
+    if must_ask(shared, pending) {
+        match performer.still_wanted(&shared.host.journal, &entity, &payload) {
+            Ok(true) => {}
+            Ok(false) => return drop_unwanted(shared, pending, &entity).await,
+            Err(message) => {
+                tracing::error!("entity.kind" = entity.kind, "entity.id" = %entity.id, error = %message, "whether an activity is still wanted cannot be told");
+                put_off(shared, pending, &ActivityError { code: None, message }, None).await;
+                return;
+            }
+        }
+    }
     let id = activity_id(&entity, pending.key.version, pending.key.index, pending.edited.is_some());
     let number = pending.attempts + 1;
     let span = tracing::info_span!(
@@ -220,10 +237,17 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
             asked_at: Timestamp::from_millis(pending.asked_at_ms),
             now: shared.host.clock.now(),
             correlation: record.correlation,
+            engine: Engine { shared: shared.clone() },
         };
         match performer.perform(payload.clone(), attempt).await {
             Outcome::Done(command) => {
-                settle(shared, pending, &entity, command, None, &record, &id).await;
+                settle(shared, pending, &entity, command, None, &record, &id, By::engine()).await;
+            }
+            Outcome::HandOver(hand_over) => {
+                let (receiver, command) = hand_over.unpack(&entity.tenant);
+                // Who gave the order is who asks the other entity.
+                let by = codec::decode::<RecordMeta>(&record.metadata).map_or_else(|_| By::engine(), |meta| meta.by);
+                settle(shared, pending, &receiver, Some(command), None, &record, &id, by).await;
             }
             Outcome::Retry { after, error } if number < shared.host.options.attempts_max => {
                 let wait = after.unwrap_or_else(|| backoff::activity(&id, number));
@@ -238,6 +262,25 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
     }
     .instrument(span)
     .await;
+}
+
+/// Whether the entity may have changed its mind since it asked. Nothing replaces an activity in the moment in which it
+/// is asked for, and the first try of most is in that moment. What a person edited and sent again is wanted.
+fn must_ask(shared: &Shared, pending: &PendingActivity) -> bool {
+    let asked_at = Timestamp::from_millis(pending.asked_at_ms);
+    pending.edited.is_none()
+        && (pending.attempts > 0 || shared.host.clock.now().since(asked_at) >= CHANGE_OF_MIND)
+}
+
+/// Lets go of an activity that its entity no longer wants.
+async fn drop_unwanted(shared: &Shared, pending: &PendingActivity, entity: &EntityRef) {
+    tracing::info!("entity.kind" = entity.kind, "entity.id" = %entity.id, "an activity is no longer wanted and is dropped");
+    let unhold: Vec<_> = (!pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
+    let consume = vec![PendingKey::Activity(pending.key.clone())];
+    if let Err(error) = shared.commit_patiently(Append { consume, unhold, ..Append::default() }).await {
+        tracing::warn!(%error, "an unwanted activity could not be dropped; it is looked at again");
+        tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+    }
 }
 
 fn unknown_workflow() -> ActivityError {
@@ -318,17 +361,18 @@ async fn give_up(
         stream: Some((pending.key.stream.clone(), pending.key.version)),
         reason: reason(error.message),
         attempts: pending.attempts + 1,
-        payload: throughline_storage::codec::encode(&ActivityLetter {
+        payload: codec::encode(&ActivityLetter {
             index: pending.key.index,
             lane: pending.lane.clone(),
             asked_at_ms: pending.asked_at_ms,
             payload,
         }),
     };
-    settle(shared, pending, entity, command, Some(letter), record, id).await;
+    settle(shared, pending, entity, command, Some(letter), record, id, By::engine()).await;
 }
 
 /// Hands an outcome to the entity; its commit consumes the activity and lets the lane go on.
+#[expect(clippy::too_many_arguments, reason = "an outcome is all of these")]
 async fn settle(
     shared: &Shared,
     pending: &PendingActivity,
@@ -337,6 +381,7 @@ async fn settle(
     letter: Option<DeadLetter>,
     record: &Record,
     id: &str,
+    by: By,
 ) {
     // A lane is held only by an activity that has failed before.
     let unhold: Vec<_> =
@@ -354,7 +399,7 @@ async fn settle(
     let order = Order {
         command,
         meta: CommandMeta {
-            by: By::engine(),
+            by,
             cause: Cause { kind: CauseKind::Activity, id: id.to_owned() },
             correlation: record.correlation,
             idempotency: None,

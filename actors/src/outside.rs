@@ -9,10 +9,9 @@ use throughline_storage::{
     append::StreamId,
     journal::{FeedEntry, FeedGroup, Journal},
 };
-use throughline_workflows::{ids::TenantId, workflow::Workflow};
-use uuid::Uuid;
+use throughline_workflows::ids::TenantId;
 
-use crate::{engine::Engine, order::EntityRef, rehydrate, shared::Shared};
+use crate::{engine::Engine, shared::Shared};
 
 /// Feed groups looked at in one go.
 const GROUPS_MAX: usize = 256;
@@ -73,11 +72,6 @@ impl Engine {
             () = self.shared.host.draining.cancelled() => false,
             news = news => news.is_ok_and(|progress| progress.failed.is_none()),
         }
-    }
-
-    /// Reads the states of entities without the rest of the engine.
-    pub fn states(&self) -> States {
-        States::new(self.shared.host.journal.clone())
     }
 }
 
@@ -141,29 +135,6 @@ pub(crate) fn events_of(
         );
         Vec::new()
     })
-}
-
-/// Reads states from the journal: for performers, which are there before the engine is.
-#[derive(Clone)]
-pub struct States {
-    journal: Journal,
-}
-
-impl States {
-    /// Over this journal.
-    pub fn new(journal: Journal) -> Self {
-        Self { journal }
-    }
-
-    /// An entity's state; the default for one that does not exist. It may be some moments ahead of what is durable.
-    ///
-    /// # Errors
-    /// What the store says if it cannot be read.
-    pub async fn state<W: Workflow>(&self, tenant: &TenantId, id: Uuid) -> Result<W::State, String> {
-        let (journal, entity) = (self.journal.clone(), EntityRef::of::<W>(tenant, id));
-        let live = tokio::task::spawn_blocking(move || rehydrate::load::<W>(&journal, &entity, None)).await;
-        live.map_err(|error| error.to_string())?.map(|live| live.state)
-    }
 }
 
 /// The `seq` of an entity's first event; none for one that does not exist.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    policy::Policy,
+    policy::{Policies, Policy},
     time::Timestamp,
     views::{EventMeta, events},
 };
@@ -85,6 +85,18 @@ pub trait Workflow: Sized + Send + Sync + 'static {
         Self::Event::deserialize(deserializer)
     }
 
+    /// The command by which an entity takes up a new version of its tenant's policy. `None` where a policy changes
+    /// nothing that the entity keeps.
+    fn policy_changed() -> Option<Self::Command> {
+        None
+    }
+
+    /// Whether an activity that was asked for some time ago is still to be performed. One that no longer is, is
+    /// dropped without having been tried.
+    fn still_wanted(_state: &Self::State, _activity: &Self::Activity) -> bool {
+        true
+    }
+
     /// Activities of one entity that share a lane are performed in the order they were asked for.
     /// `None`: in any order.
     fn lane(_activity: &Self::Activity) -> Option<String> {
@@ -120,8 +132,17 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// The tenant's settings in force.
     pub policy: &'a Policy,
+    /// The same and the versions before it, by which older clocks are counted.
+    pub policies: &'a Policies,
     /// Who asks.
     pub by: &'a By,
+}
+
+impl<'a> Context<'a> {
+    /// The context of a decision at `now`, under the newest of `policies`.
+    pub fn new(now: Timestamp, policies: &'a Policies, by: &'a By) -> Self {
+        Self { now, policy: policies.in_force(), policies, by }
+    }
 }
 
 /// What a workflow wants to be true.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     ids::EndpointId,
-    policy::Policy,
+    policy::Policies,
     scenario::{Scenario, id, moment},
     time::{Span, Timestamp},
     topic::Topic,
@@ -221,8 +221,8 @@ proptest! {
         for (turn, minutes) in waits.into_iter().enumerate() {
             now = now + Span::from_mins(minutes);
             let newest = format!("whsec_{turn}");
-            let (policy, by) = (Policy::default(), By::engine());
-            let cx = Context { now, policy: &policy, by: &by };
+            let (policies, by) = (Policies::default(), By::engine());
+            let cx = Context::new(now, &policies, &by);
             let command = Command::Rotate { secret: SecretText::new(&*newest) };
             for event in Endpoint::decide(&kept, command, &cx).unwrap().events {
                 kept.evolve(&event);
