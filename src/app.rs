@@ -33,7 +33,7 @@ use throughline_storage::{
 };
 use throughline_workflows::{
     agent::Agent, conversation::Conversation, credential::Credential, customer::Customer, endpoint::Endpoint,
-    operation::Operation, team::Team, time::Timestamp, views,
+    operation::Operation, schedule::Schedule, team::Team, time::Timestamp, views,
 };
 use tokio::{
     net::TcpListener,
@@ -47,6 +47,7 @@ use crate::{
     config::{self, Config, Secret},
     http::{self, Edge, FirstAdmin, HttpSettings},
     performers::{Counted, Outside, Sends},
+    schedules::{self, Schedules},
 };
 
 /// The exit status of a store that has failed (`EX_SOFTWARE` of sysexits.h).
@@ -161,6 +162,7 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
         .counting(sends)
         .listening_on_loopback(address.ip().is_loopback());
     alarms::configured::bring_in_line(&engine, config).await?;
+    schedules::bring_in_line(&engine, config).await?;
     greet(config, address, &admin);
     Ok(Up { listener, journal, engine, edge })
 }
@@ -278,6 +280,7 @@ pub(crate) fn workflows(
     builder
         .workflow::<Conversation>(outside)
         .workflow::<Endpoint>(alarms)
+        .workflow::<Schedule>(Schedules)
         .view::<views::endpoints::Endpoints>()
         .workflow::<Customer>(NoPerformer)
         .workflow::<Agent>(NoPerformer)

@@ -38,8 +38,8 @@ pub use self::{
     problem::{ConfigErrors, Place, Problem},
     secret::{Secret, ensure_reply_token_key},
     sections::{
-        Actors, Alarms, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage,
-        StorageEngine, Webhooks, reachable,
+        Actors, Alarms, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Schedule, Server,
+        Storage, StorageEngine, Webhooks, reachable,
     },
     web_url::{WebUrl, WebUrlError},
 };
@@ -90,6 +90,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// Who of ours is told by mail, where a tenant does not say otherwise.
     pub alarms: Alarms,
+    /// What runs by itself, by name.
+    pub schedules: BTreeMap<String, Schedule>,
     /// Tenants of their own. After loading, each holds the common tables with its own laid over them.
     pub tenants: BTreeMap<TenantId, Tenant>,
 }
@@ -110,6 +112,7 @@ impl Default for Config {
             channels: Channels::default(),
             webhooks: Webhooks::default(),
             alarms: Alarms::default(),
+            schedules: BTreeMap::new(),
             tenants: BTreeMap::new(),
         }
     }

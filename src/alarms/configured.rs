@@ -4,7 +4,6 @@
 //! is switched off and keeps its history.
 
 use anyhow::{Context as _, anyhow};
-use sha2::{Digest, Sha256};
 use throughline_actors::{engine::Engine, order::CommandMeta};
 use throughline_workflows::{
     endpoint::{Command, Endpoint, EndpointPatch, Settings, Target},
@@ -14,7 +13,10 @@ use throughline_workflows::{
 };
 use uuid::Uuid;
 
-use crate::config::{Alarms, Config};
+use crate::{
+    config::{Alarms, Config},
+    derived_id,
+};
 
 /// How long the list of endpoints may take to show everything.
 const CATCH_UP: std::time::Duration = std::time::Duration::from_secs(60);
@@ -90,10 +92,7 @@ async fn order(engine: &Engine, tenant: &TenantId, id: Uuid, command: Command) -
     Ok(())
 }
 
-/// The id of an address's endpoint, the same at every start (a UUIDv8, RFC 9562).
+/// The id of an address's endpoint, the same at every start.
 fn id_of(tenant: &TenantId, address: &str) -> Uuid {
-    let hash = Sha256::digest(format!("alarms/mail/{tenant}/{address}"));
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    derived_id(&format!("alarms/mail/{tenant}/{address}"))
 }

@@ -3,6 +3,7 @@
 //! Each finding goes on a list and its key is taken out of the tree, so that one start shows them all.
 
 mod calendars;
+mod schedules;
 
 use bytesize::ByteSize;
 use serde::de::DeserializeOwned;
@@ -216,8 +217,26 @@ impl Checks<'_> {
     }
 
     fn alarms(&mut self, alarms: &Alarms) {
-        self.need(alarms.mail_to.iter().all(|to| is_mail_address(to)), &["alarms", "mail_to"]);
-        self.need(!alarms.topics.is_empty(), &["alarms", "topics"]);
+        for (at, to) in alarms.mail_to.iter().enumerate() {
+            if !is_mail_address(to) {
+                self.refuse_entry(&["alarms", "mail_to"], at);
+            }
+        }
+        if alarms.topics.is_empty() {
+            let message = "is empty; without alarms leave alarms.mail_to empty instead".to_owned();
+            self.refuse(&["alarms", "topics"], message);
+        }
+    }
+
+    /// Refuses one entry of the list at `path`.
+    fn refuse_entry(&mut self, path: &[&str], at: usize) {
+        let whole = self.path(path);
+        let entry = self.tree.get(&whole).and_then(|node| node.entry(at));
+        if let (Some(entry), Some((key, _))) = (entry, keys::setting_above(&whole)) {
+            let message = format!("cannot be {}; it must be one of {}", shown(entry), key.allowed);
+            let key = keys::written(&whole, Some(at));
+            self.problems.push(Problem { place: entry.place.clone(), key, message });
+        }
     }
 
     fn policy(&mut self, policy: &Policy) {
@@ -242,6 +261,7 @@ pub(super) fn values(config: &Config, tree: &Node, problems: &mut Vec<Problem>) 
     common.policy(&config.policy(None, Policy::default().name));
     common.calendars(&config.calendars, None);
     common.alarms(&config.alarms);
+    common.schedules(config);
     for (id, tenant) in &config.tenants {
         let prefix = vec!["tenants".to_owned(), id.to_string()];
         let mut own = Checks { tree, prefix, problems };

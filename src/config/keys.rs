@@ -46,7 +46,9 @@ const SIZE: &str = "a size such as \"64MiB\"";
 const URL: &str = "a web address such as \"https://care.example.com\"";
 const TRANSPORT: &str = "\"file\", the only transport that this version knows";
 const SECRET: &str = "a text, { env = \"NAME\" }, { file = \"PATH\" }, or a list of those, newest first";
-const TOPICS: &str = "a list of topics, and at least one: message.received, message.sent, message.delivery_changed, message.classified, conversation.created, conversation.updated, conversation.state_changed, conversation.assigned, conversation.escalated, conversation.merged, resolution.created, resolution.status_changed, resolution.completed, sla.warning, sla.breached, silence.nudged, customer.updated, customer.unreachable, automation.triggered, automation.executed, function_called, escalation_requested, error, operator.acted";
+const TOPICS: &str = "a list of topics: message.received, message.sent, message.delivery_changed, message.classified, conversation.created, conversation.updated, conversation.state_changed, conversation.assigned, conversation.escalated, conversation.merged, resolution.created, resolution.status_changed, resolution.completed, sla.warning, sla.breached, silence.nudged, customer.updated, customer.unreachable, automation.triggered, automation.executed, function_called, escalation_requested, error, operator.acted";
+const CRON: &str = "five fields such as \"0 9 * * Mon-Fri\" (minute, hour, day of the month, month, day of the week by \
+                    name), or six with the second in front";
 const SIGNING: &str = "base64, with or without \"whsec_\" before it, as a text, { env = \"NAME\" }, \
                        { file = \"PATH\" }, or a list of those, newest first";
 
@@ -107,6 +109,11 @@ pub(super) const KEYS: &[Key] = &[
     plain("webhooks.allow_private_networks", "true or false"),
     plain("alarms.mail_to", "a list of addresses such as [\"supervisor@example.com\"]"),
     plain("alarms.topics", TOPICS),
+    text("schedules.*.cron", CRON),
+    text("schedules.*.timezone", "the name of a time zone such as \"Europe/Berlin\""),
+    text("schedules.*.tenant", "the name of a tenant that is configured"),
+    text("schedules.*.report", "\"silence\" or \"summary\", and no sweep beside it"),
+    text("schedules.*.sweep", "\"blobs\" or \"claims\", and no report beside it"),
     text("tenants.*.name", "a text that customers may read, at most 100 characters"),
 ];
 

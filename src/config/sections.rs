@@ -9,6 +9,8 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 use throughline_workflows::{
+    ids::TenantId,
+    schedule::Work,
     time::{Span, Timestamp},
     topic::Topic,
 };
@@ -226,5 +228,45 @@ pub struct Alarms {
 impl Default for Alarms {
     fn default() -> Self {
         Self { mail_to: Vec::new(), topics: vec![Topic::CustomerUnreachable, Topic::SlaBreached] }
+    }
+}
+
+/// `[schedules.NAME]`: what runs by itself, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// When, as a cron expression.
+    pub cron: String,
+    /// The time zone in which it is read.
+    pub timezone: String,
+    /// The tenant that a report is about.
+    pub tenant: TenantId,
+    /// The report, if it is one.
+    pub report: Option<String>,
+    /// The sweep, if it is one.
+    pub sweep: Option<String>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            cron: String::new(),
+            timezone: "UTC".to_owned(),
+            tenant: TenantId::default_tenant(),
+            report: None,
+            sweep: None,
+        }
+    }
+}
+
+impl Schedule {
+    /// What is done; none where it is not exactly one known report or sweep.
+    pub fn work(&self) -> Option<Work> {
+        let name = match (&self.report, &self.sweep) {
+            (Some(report), None) => format!("report.{report}"),
+            (None, Some(sweep)) => format!("sweep.{sweep}"),
+            (Some(_), Some(_)) | (None, None) => return None,
+        };
+        name.parse().ok()
     }
 }

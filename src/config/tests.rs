@@ -1,6 +1,7 @@
 //! Configuration, tested on texts: what is refused, with which line, and what the environment changes.
 
 mod calendars;
+mod outgoing;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 

@@ -293,3 +293,47 @@ async fn a_supervisor_is_told_by_mail_while_the_configuration_says_so() {
         (Some(json!(false)), Some(json!(true)))
     );
 }
+
+#[tokio::test]
+async fn a_schedule_runs_at_its_moments_and_its_figures_are_told() {
+    let config = |schedules: &str| {
+        format!("[clock]\nmode = \"manual\"\nstart = \"2026-11-21T08:10:00Z\"\n{schedules}")
+    };
+    let hourly = "[schedules.hourly]\ncron = \"0 * * * *\"\nreport = \"summary\"\n\
+                  [schedules.tidy]\ncron = \"30 8 * * *\"\nsweep = \"claims\"\n";
+    let site = Site::new().config(&config(hourly));
+    let server = site.start();
+    provider::generic(&server, "m-1", "ada@example.com", "Hello").await.ok();
+    crate::stories::only_conversation(&server, 2).await;
+    server.post("/api/v1/system/clock/advance", &json!({ "by": "2h" })).await.ok();
+    let runs = |shown: Value| -> Vec<Value> {
+        shown["items"].as_array().unwrap().iter().filter(|one| one["type"] == "finished").cloned().collect()
+    };
+    let schedules = server.get("/api/v1/system/actors?kind=schedule").await.ok();
+    let mut all = Vec::new();
+    for schedule in schedules["items"].as_array().unwrap() {
+        let path = format!("/api/v1/system/actors/schedule/{}/history", schedule["id"].as_str().unwrap());
+        all.extend(runs(server.get(&path).await.ok()));
+    }
+    all.sort_by_key(|one| one["timestamp"].as_str().unwrap().to_owned());
+    let told = |one: &Value| {
+        let details = &one["details"]["finished"];
+        (details["name"].as_str().unwrap().to_owned(), details["due"].as_str().unwrap()[11..16].to_owned())
+    };
+    let named = |name: &str, due: &str| (name.to_owned(), due.to_owned());
+    assert_eq!(
+        all.iter().map(told).collect::<Vec<_>>(),
+        [named("tidy", "08:30"), named("hourly", "09:00"), named("hourly", "10:00")]
+    );
+    let figures = &all[2]["details"]["finished"]["figures"];
+    assert_eq!((&figures["conversations_awaiting_agent"], &figures["dead_letters"]), (&json!(1), &json!(0)));
+    let seq = all[2]["seq"].as_u64().unwrap();
+    assert_eq!(follow(&server, seq - 1, seq).await, [seq], "who follows is told of it");
+    assert_eq!(server.stop().code(), Some(0));
+
+    // What is taken out of the configuration runs no more.
+    let site = site.config(&config(""));
+    let server = site.start();
+    let timers = server.get("/api/v1/system/timers").await.ok();
+    assert_eq!(timers["total"], 0, "{timers}");
+}

@@ -21,6 +21,7 @@ pub mod record;
 pub mod role;
 #[cfg(any(test, feature = "testing"))]
 pub mod scenario;
+pub mod schedule;
 pub mod sla;
 pub mod team;
 pub mod template;

@@ -1,24 +1,16 @@
 //! Every figure under its name. Names follow the conventions of Prometheus: base units, `_total` for what only grows.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-};
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use prometheus_client::{
     encoding::EncodeMetric,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use throughline_workflows::{
-    time::{Span, Timestamp},
-    views::{
-        endpoints::Endpoints,
-        inbox::{Inbox, InboxRow},
-    },
-};
+use throughline_workflows::{time::Span, views::endpoints::Endpoints};
 
 use super::super::{Edge, problem::Problem};
+use crate::figures;
 
 /// Timers, activities and dead letters are counted up to this many: beyond, the number alone says enough.
 const COUNTED_MAX: usize = 100_000;
@@ -135,15 +127,7 @@ async fn of_lists(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
     let silences = Family::<Labels, Float>::default();
     let mut any_silence = false;
     for tenant in &edge.tenants {
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let look = seen.clone();
-        // The rows are weighed where they are read and none is kept: there may be very many.
-        let weigh = move |row: &InboxRow| {
-            look.lock().unwrap_or_else(PoisonError::into_inner).see(row);
-            false
-        };
-        views.page::<Inbox>(tenant, 0, 0, weigh).await?;
-        let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let seen = figures::of_conversations(&edge.engine, tenant).await.map_err(Problem::unreadable)?;
         open.extend(seen.by_status.into_iter().map(|(status, count)| {
             (vec![("tenant", tenant.to_string()), ("status", status.to_owned())], count)
         }));
@@ -195,29 +179,6 @@ async fn of_the_feed(edge: &Edge, registry: &mut Registry) -> Result<(), Problem
     });
     counters(registry, "sends", "Tries to send a message, by how they ended, since the start", sends);
     Ok(())
-}
-
-/// What the rows of a tenant's conversations add up to.
-#[derive(Default)]
-struct Seen {
-    by_status: BTreeMap<&'static str, u64>,
-    silent_since: Option<Timestamp>,
-}
-
-impl Seen {
-    fn see(&mut self, row: &InboxRow) {
-        *self.by_status.entry(row.status.as_str()).or_default() += 1;
-        if let Some(since) = silent_since(row) {
-            self.silent_since = Some(self.silent_since.map_or(since, |earliest| earliest.min(since)));
-        }
-    }
-}
-
-/// Since when the customer of a conversation that waits for us has heard nothing; none for one who does not wait.
-///
-/// Rows do not say yet when a customer last heard from us, so nobody is known to wait and the figure is absent.
-fn silent_since(_row: &InboxRow) -> Option<Timestamp> {
-    None
 }
 
 fn span(span: Span) -> f64 {

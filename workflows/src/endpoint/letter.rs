@@ -36,11 +36,8 @@ pub fn letter(body: &Value) -> Letter {
         lines.push(format!("At: {at}"));
     }
     let details = body.get("details").and_then(Value::as_object);
-    let told =
-        details.into_iter().flatten().filter(|(name, _)| *name != "what").filter_map(|(name, value)| {
-            Some(format!("{}: {}", capital(&name.replace('_', " ")), scalar(value)?))
-        });
-    lines.extend(told.take(DETAILS_MAX));
+    let told = details.into_iter().flatten().filter(|(name, _)| *name != "what");
+    lines.extend(told.flat_map(|(name, value)| quoted(name, value)).take(DETAILS_MAX));
     let subject = match case {
         Some((what, id)) => format!("{title}: {what} {id}"),
         None => title.to_owned(),
@@ -73,6 +70,18 @@ fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get(name).and_then(Value::as_str)
 }
 
+/// A detail as lines of its own; of one that holds others, those that fit on a line.
+fn quoted(name: &str, value: &Value) -> Vec<String> {
+    let line =
+        |name: &str, value: &Value| Some(format!("{}: {}", capital(&name.replace('_', " ")), scalar(value)?));
+    match value {
+        Value::Object(inner) => inner.iter().filter_map(|(name, value)| line(name, value)).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            line(name, value).into_iter().collect()
+        }
+    }
+}
+
 /// A value on one line; none for what does not fit on one.
 fn scalar(value: &Value) -> Option<String> {
     match value {
@@ -101,14 +110,14 @@ mod tests {
             "timestamp": "2026-11-21T09:30:00.000Z",
             "details": {
                 "what": "sla_breached", "clock": "first_response", "due_at": "2026-11-21T09:00:00.000Z",
-                "counted": [1, 2], "note": "two\nlines",
+                "counted": [1, 2], "figures": { "waiting": 3 }, "note": "two\nlines",
             },
         }));
         assert_eq!(letter.subject, "A promised time has passed: conversation 0193");
         assert_eq!(
             letter.text,
             "A promised time has passed.\nConversation: 0193\nAt: 2026-11-21T09:30:00.000Z\n\
-             Clock: first_response\nDue at: 2026-11-21T09:00:00.000Z\nNote: two lines\n"
+             Clock: first_response\nDue at: 2026-11-21T09:00:00.000Z\nWaiting: 3\nNote: two lines\n"
         );
         assert_eq!(letter.path.as_deref(), Some("/api/v1/conversations/0193"));
     }

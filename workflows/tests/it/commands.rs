@@ -7,11 +7,15 @@ use throughline_workflows::{
     credential::{self, CredentialKind},
     customer::{self, CustomerPatch},
     endpoint::{self, EndpointPatch, Notice, Report, SecretText, Settings, Target},
-    ids::{AgentId, ConversationId, CustomerId, EndpointId, MessageId, NoteId, OperationId, TeamId, TokenId},
+    ids::{
+        AgentId, ConversationId, CustomerId, EndpointId, MessageId, NoteId, OperationId, ScheduleId, TeamId,
+        TokenId,
+    },
     message::{Address, Attachment, AttachmentAt, Channel, Details, EmailDetails, Inbound},
     operation,
     role::Role,
     scenario::{id, moment},
+    schedule::{self, Plan, Work},
     team::{self, TeamPatch, TeamProfile},
     time::{Span, Timestamp},
     topic::Topic,
@@ -326,5 +330,29 @@ pub(crate) fn endpoint() -> impl Strategy<Value = endpoint::Command> {
         3 => vec(notice, 0..4).prop_map(|notices| Command::Notify { notices }),
         1 => message().prop_map(|id| Command::Test { id }),
         4 => (message(), report).prop_map(|(id, report)| Command::RecordDelivery { id, report }),
+    ]
+}
+
+pub(crate) fn schedule() -> impl Strategy<Value = schedule::Command> {
+    use schedule::Command;
+    let cron = select(vec!["*/30 * * * *", "0 9 * * Mon", "0 0 30 2 *", "soon"]);
+    let plan = (text(), cron, select(vec!["UTC", "Europe/Berlin", "Nowhere"]), select(Work::ALL)).prop_map(
+        |(name, cron, timezone, work)| Plan {
+            name,
+            cron: cron.to_owned(),
+            timezone: timezone.to_owned(),
+            work,
+        },
+    );
+    let error = ActivityError { code: None, message: "no".to_owned() };
+    prop_oneof![
+        3 => plan.prop_map(|plan| Command::Configure {
+            schedule_id: ScheduleId(id(70)),
+            plan: Box::new(plan),
+        }),
+        1 => Just(Command::Stop),
+        4 => Just(Command::Run),
+        2 => time().prop_map(|due| Command::Finish { due, figures: [("waiting".to_owned(), 1)].into() }),
+        1 => time().prop_map(move |due| Command::Fail { due, error: error.clone() }),
     ]
 }

@@ -9,11 +9,15 @@ use throughline_workflows::{
     credential::{self, Credential, CredentialKind},
     customer::{self, Customer, CustomerPatch},
     endpoint::{self, Disabled, Endpoint, Noticed, SecretText, Settings, Target},
-    ids::{AgentId, ConversationId, CustomerId, EndpointId, MessageId, NoteId, OperationId, TeamId, TokenId},
+    ids::{
+        AgentId, ConversationId, CustomerId, EndpointId, MessageId, NoteId, OperationId, ScheduleId, TeamId,
+        TokenId,
+    },
     message::{Address, Attachment, AttachmentAt, Channel, Details, EmailDetails, Inbound, Outbound},
     operation::{self, Operation},
     role::Role,
     scenario::{id, moment, person},
+    schedule::{self, Plan, Schedule, Work},
     team::{self, Team, TeamProfile},
     topic::Topic,
     words::{Outcome, Severity, SlaTier},
@@ -280,6 +284,38 @@ impl Fixture for Endpoint {
             endpoint::Event::DeliveryFailed { at, id: "evt_2".to_owned(), error },
             endpoint::Event::DeliveryDropped { at, id: "evt_3".to_owned() },
             endpoint::Event::Disabled { at, why: Disabled::Gone },
+        ]
+    }
+}
+
+impl Fixture for Schedule {
+    fn events() -> Vec<schedule::Event> {
+        let at = moment("09:00");
+        let plan = Plan {
+            name: "morning".to_owned(),
+            cron: "0 9 * * Mon-Fri".to_owned(),
+            timezone: "Europe/Berlin".to_owned(),
+            work: Work::SweepClaims,
+        };
+        let error = ActivityError { code: some("500"), message: "no".to_owned() };
+        let name = "morning".to_owned();
+        vec![
+            schedule::Event::Stopped { at },
+            schedule::Event::Planned {
+                at,
+                id: ScheduleId(id(70)),
+                plan: Box::new(plan),
+                next_due: Some(moment("10:00")),
+            },
+            schedule::Event::Finished {
+                at,
+                due: moment("08:00"),
+                name: name.clone(),
+                work: Work::ReportSummary,
+                figures: [("open".to_owned(), 3)].into(),
+            },
+            schedule::Event::Failed { at, due: moment("08:30"), name, error },
+            schedule::Event::Ran { at, due: moment("09:00"), next_due: Some(moment("11:00")) },
         ]
     }
 }

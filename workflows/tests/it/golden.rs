@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
 use bincode::Options as _;
 use throughline_workflows::{
     agent::Agent, conversation::Conversation, credential::Credential, customer::Customer, endpoint::Endpoint,
-    operation::Operation, team::Team, workflow::Workflow,
+    operation::Operation, schedule::Schedule, team::Team, workflow::Workflow,
 };
 
 use crate::fixtures::Fixture;
@@ -115,4 +115,9 @@ fn operations_keep_their_bytes() {
 #[test]
 fn endpoints_keep_their_bytes() {
     keeps_its_bytes::<Endpoint>();
+}
+
+#[test]
+fn schedules_keep_their_bytes() {
+    keeps_its_bytes::<Schedule>();
 }

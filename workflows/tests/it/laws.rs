@@ -12,6 +12,7 @@ use throughline_workflows::{
     operation::Operation,
     policy::Policies,
     scenario::person,
+    schedule::Schedule,
     team::Team,
     time::{Span, Timestamp},
     workflow::{By, Context, Workflow},
@@ -128,5 +129,10 @@ proptest! {
     #[test]
     fn any_endpoint_obeys(history in history(commands::endpoint())) {
         obey::<Endpoint>(history);
+    }
+
+    #[test]
+    fn any_schedule_obeys(history in history(commands::schedule())) {
+        obey::<Schedule>(history);
     }
 }

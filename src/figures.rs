@@ -1,0 +1,54 @@
+//! What the rows of a tenant's conversations add up to, for metrics and reports.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use throughline_actors::engine::Engine;
+use throughline_workflows::{
+    ids::TenantId,
+    time::Timestamp,
+    views::inbox::{Inbox, InboxRow},
+};
+
+/// What the rows of a tenant's conversations add up to.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// How many have each status.
+    pub(crate) by_status: BTreeMap<&'static str, u64>,
+    /// Since when the customer who has waited longest has heard nothing, where that is known.
+    pub(crate) silent_since: Option<Timestamp>,
+}
+
+/// Looks at every row of the list. None is kept: there may be very many.
+///
+/// # Errors
+/// What the store says if it cannot be read.
+pub(crate) async fn of_conversations(engine: &Engine, tenant: &TenantId) -> Result<Seen, String> {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let look = seen.clone();
+    let weigh = move |row: &InboxRow| {
+        look.lock().unwrap_or_else(PoisonError::into_inner).see(row);
+        false
+    };
+    let read = engine.views().page::<Inbox>(tenant, 0, 0, weigh).await;
+    read.map_err(|error| error.to_string())?;
+    Ok(std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+impl Seen {
+    fn see(&mut self, row: &InboxRow) {
+        *self.by_status.entry(row.status.as_str()).or_default() += 1;
+        if let Some(since) = silent_since(row) {
+            self.silent_since = Some(self.silent_since.map_or(since, |earliest| earliest.min(since)));
+        }
+    }
+}
+
+/// Since when the customer of a conversation that waits for us has heard nothing; none for one who does not wait.
+///
+/// Rows do not say yet when a customer last heard from us, so nobody is known to wait and the figure is absent.
+fn silent_since(_row: &InboxRow) -> Option<Timestamp> {
+    None
+}
