@@ -11,7 +11,7 @@ use throughline_storage::{
 };
 use throughline_workflows::ids::TenantId;
 
-use crate::{engine::Engine, shared::Shared};
+use crate::{engine::Engine, relay, shared::Shared};
 
 /// Feed groups looked at in one go.
 const GROUPS_MAX: usize = 256;
@@ -44,6 +44,11 @@ impl Engine {
     /// The last durable `seq`.
     pub fn last_seq(&self) -> u64 {
         self.shared.host.journal.head().seq
+    }
+
+    /// Up to which `seq` endpoints have been told; the last one where there are no endpoints in this engine.
+    pub fn relayed_seq(&self) -> u64 {
+        if relay::is_registered(&self.shared) { self.shared.gauges.relayed() } else { self.last_seq() }
     }
 
     /// The durable events after `after` with a topic that `wanted` keeps, of one tenant or of all, at most about `most`

@@ -6,11 +6,12 @@
 //! events again, which changes nothing. Where no endpoint of a tenant is active, its records are not even read.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
+use futures::StreamExt;
 use throughline_storage::{
     append::{Append, RowChange},
     codec,
@@ -45,6 +46,9 @@ const EVENT_BYTES_MAX: usize = 16 * 1024;
 /// While nobody is told of anything the checkpoint is written only so often, in events: after a restart so many are
 /// passed over again.
 const CHECKPOINT_EVERY: u64 = 10_000;
+
+/// Endpoints that are told at once.
+const TELLING_MAX: usize = 64;
 
 /// Before what could not be read is read again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -109,10 +113,18 @@ async fn step(shared: &Arc<Shared>, relay: Option<Relay>) -> Result<Step, String
         tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())??;
     let Some(stretch) = stretch else { return Ok(Step::AtRest(relay)) };
     let told = !stretch.orders.is_empty();
-    for (entity, notices) in stretch.orders {
-        if !tell(shared, &entity, notices).await {
-            return Ok(Step::Draining);
+    // Endpoints do not wait for each other; each is told in order.
+    let telling = stretch.orders.into_iter().map(|(entity, orders)| async move {
+        for notices in orders {
+            if !tell(shared, &entity, notices).await {
+                return false;
+            }
         }
+        true
+    });
+    let all: Vec<bool> = futures::stream::iter(telling).buffer_unordered(TELLING_MAX).collect().await;
+    if all.contains(&false) {
+        return Ok(Step::Draining);
     }
     relay.reached = relay.reached.max(stretch.last_seq);
     if told || relay.reached - relay.kept >= CHECKPOINT_EVERY {
@@ -129,8 +141,11 @@ async fn step(shared: &Arc<Shared>, relay: Option<Relay>) -> Result<Step, String
 #[derive(Default)]
 struct Stretch {
     last_seq: u64,
-    orders: Vec<(EntityRef, Vec<Notice>)>,
+    orders: Orders,
 }
+
+/// Who is told what, in orders that fit into a record.
+type Orders = BTreeMap<EntityRef, Vec<Vec<Notice>>>;
 
 /// An endpoint that is sent events.
 struct Known {
@@ -155,6 +170,8 @@ impl Relay {
             Some(kept) => codec::decode::<u64>(&kept).map_err(|error| error.to_string())?,
             None => 0,
         };
+        // Whoever is registered after this is found in the feed after it.
+        let head = journal.head().seq;
         let mut relay = Self { reached: kept, kept, endpoints: HashMap::new() };
         for tenant in shared.host.policies.keys() {
             let mut after = None;
@@ -168,6 +185,10 @@ impl Relay {
                 }
             }
         }
+        // What happened before the first of them was registered is nobody's business.
+        let since = relay.endpoints.values().flat_map(HashMap::values).map(|known| known.since).min();
+        let from = since.map_or(head, |since| since.saturating_sub(1).min(head));
+        relay.reached = kept.max(from);
         Ok(relay)
     }
 
@@ -189,7 +210,7 @@ impl Relay {
             }
         }
         let orders = if self.endpoints.is_empty() {
-            Vec::new()
+            Orders::new()
         } else {
             self.orders(self.collect(shared, &groups, self.reached))
         };
@@ -240,31 +261,26 @@ impl Relay {
         wanted
     }
 
-    /// Who is told what, in orders that fit into a record.
-    fn orders(&self, events: Vec<(OutsideEvent, String)>) -> Vec<(EntityRef, Vec<Notice>)> {
-        let mut orders: Vec<(EntityRef, Vec<Notice>)> = Vec::new();
-        let mut open: HashMap<Uuid, (usize, usize)> = HashMap::new();
+    /// Who is told what.
+    fn orders(&self, events: Vec<(OutsideEvent, String)>) -> Orders {
+        let mut orders = Orders::new();
+        let mut bytes: HashMap<Uuid, usize> = HashMap::new();
         for (event, id) in events {
-            let (Some(endpoints), Ok(topic)) =
-                (self.endpoints.get(event.tenant.as_str()), event.topic.parse::<Topic>())
-            else {
-                continue;
-            };
+            let endpoints = self.endpoints.get(event.tenant.as_str());
+            let (Some(endpoints), Ok(topic)) = (endpoints, event.topic.parse::<Topic>()) else { continue };
             let body = text_of(&event);
             for (endpoint, known) in endpoints {
                 if !known.wants(topic) || event.seq < known.since {
                     continue;
                 }
-                let (at, bytes) = open.get(endpoint).copied().unwrap_or((usize::MAX, usize::MAX));
-                let fits = bytes.saturating_add(body.len()) <= ORDER_BYTES_MAX;
-                let (at, bytes) = if fits {
-                    (at, bytes)
-                } else {
-                    orders.push((EntityRef::of::<Endpoint>(&event.tenant, *endpoint), Vec::new()));
-                    (orders.len() - 1, 0)
-                };
-                open.insert(*endpoint, (at, bytes + body.len()));
-                if let Some((_, notices)) = orders.get_mut(at) {
+                let held = bytes.entry(*endpoint).or_default();
+                let own = orders.entry(EntityRef::of::<Endpoint>(&event.tenant, *endpoint)).or_default();
+                if own.is_empty() || *held + body.len() > ORDER_BYTES_MAX {
+                    own.push(Vec::new());
+                    *held = 0;
+                }
+                *held += body.len();
+                if let Some(notices) = own.last_mut() {
                     notices.push(Notice { id: id.clone(), seq: event.seq, topic, body: body.clone() });
                 }
             }

@@ -31,7 +31,7 @@ impl Engine {
     pub async fn sweep_claims(&self) -> Result<u64, String> {
         let host = &self.shared.host;
         let removed = host.journal.sweep_claims(host.clock.now().as_millis()).await;
-        removed.map(|removed| removed as u64).map_err(|error| error.to_string())
+        removed.map_err(|error| error.to_string())
     }
 
     /// Removes blobs that no record names, save the youngest; returns how many.
@@ -41,7 +41,7 @@ impl Engine {
     pub async fn sweep_blobs(&self) -> Result<u64, String> {
         let host = &self.shared.host;
         let removed = host.blobs.sweep(&host.journal, BLOB_AGE_MIN).await;
-        removed.map(|removed| removed as u64).map_err(|error| error.to_string())
+        removed.map_err(|error| error.to_string())
     }
 }
 

@@ -1,5 +1,5 @@
-//! An endpoint: a program or a mailbox outside that is told of events. Deliveries do not wait for each other; each
-//! carries its event's `seq`.
+//! An endpoint: a program or a mailbox outside that is told of events. Messages go out in a few lanes, which do not wait
+//! for each other; each carries its event's `seq`.
 //!
 //! | command | state | events (and what else) |
 //! |---|---|---|
@@ -43,6 +43,12 @@ use crate::{
 const TARGET_MAX: usize = 2_000;
 /// The longest description, in characters.
 const DESCRIPTION_MAX: usize = 500;
+/// Messages that may be under way to one endpoint at once. One that does not answer must not take the place of what
+/// customers are sent, nor turn everything that happens meanwhile into dead letters; one bad message must not hold up
+/// all the others.
+const LANES: u32 = 4;
+/// What the id of a test begins with.
+pub const TEST_PREFIX: &str = "test_";
 /// The topic of a test: on no list, because nobody subscribes to it.
 pub const TEST_TOPIC: &str = "endpoint.test";
 
@@ -120,6 +126,16 @@ impl Workflow for Endpoint {
 
     fn event_type(event: &Event) -> EventType {
         event.event_type()
+    }
+
+    fn lane(activity: &EndpointActivity) -> Option<String> {
+        let id = activity.id();
+        // A test is asked for to see at once what becomes of it.
+        if id.starts_with(TEST_PREFIX) {
+            return None;
+        }
+        let number = id.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        Some((number % LANES).to_string())
     }
 
     // No event of an endpoint has a topic: one that was told of its own deliveries would never come to rest.

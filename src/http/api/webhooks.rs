@@ -10,7 +10,7 @@ use throughline_actors::introspect::ActivityRow;
 use throughline_workflows::{
     endpoint::{
         Command, Delivery, DeliveryStatus, Endpoint, EndpointActivity, EndpointPatch, Facts, SecretText,
-        Settings, TEST_TOPIC, Target,
+        Settings, TEST_PREFIX, TEST_TOPIC, Target,
     },
     ids::EndpointId,
     role::Action,
@@ -246,7 +246,7 @@ async fn test(
     change: Change<NoFields>,
 ) -> Result<Changed<TestMade>, Problem> {
     change.caller.must(Action::ManageEndpoints)?;
-    let made = TestMade { id, delivery_id: format!("test_{}", edge.engine.mint().simple()) };
+    let made = TestMade { id, delivery_id: format!("{TEST_PREFIX}{}", edge.engine.mint().simple()) };
     let meta = change.meta(&made)?;
     let command = Command::Test { id: made.delivery_id.clone() };
     let receipt = edge.engine.send::<Endpoint>(&change.caller.tenant, id, command, meta).await?;

@@ -51,6 +51,12 @@ fn of_the_engine(edge: &Edge, registry: &mut Registry) {
         "Events that lists do not show yet",
         status.seq.saturating_sub(status.projected),
     );
+    gauge(
+        registry,
+        "relay_behind",
+        "Events that endpoints have not been told of yet",
+        status.seq.saturating_sub(edge.engine.relayed_seq()),
+    );
     seconds(registry, "timer_lag", "How late the latest timer is", span(status.timer_lag));
     seconds(
         registry,

@@ -126,6 +126,15 @@ fn a_test_goes_out_once_and_only_while_it_is_active() {
 }
 
 #[test]
+fn a_message_that_fails_holds_up_some_of_the_others_and_no_test() {
+    let lane = |id: &str| Endpoint::lane(&EndpointActivity::Post { id: id.to_owned(), body: String::new() });
+    let lanes: std::collections::BTreeSet<_> = (0..100).map(|n| lane(&format!("evt_{n}")).unwrap()).collect();
+    assert_eq!(lanes.len(), 4, "{lanes:?}");
+    assert_eq!(lane("evt_7"), lane("evt_7"));
+    assert_eq!(lane("test_7"), None);
+}
+
+#[test]
 fn what_is_given_up_is_remembered_until_something_is_accepted_again() {
     let events = [registered(&[]), notified(&[1, 2])];
     let error = refused();
