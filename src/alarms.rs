@@ -68,6 +68,7 @@ impl Alarms {
                 tracing::error!("message.id" = %id, "an endpoint says that it is gone and is switched off");
                 reported(id, Report::Gone { error })
             }
+            Answer::Refused(error) => Outcome::Refused(error),
             Answer::Later(after, error) => Outcome::Retry { after, error },
         }
     }

@@ -4,6 +4,9 @@
 //! One order holds the events of a stretch of the feed; the endpoint takes those newer than the last it was told of,
 //! and its commit holds the messages to send. The checkpoint moves after that, so a crash in between tells the same
 //! events again, which changes nothing. Where no endpoint of a tenant is active, its records are not even read.
+//!
+//! An endpoint that does not take what it is sent has only so many messages open; from then on it lags, which means
+//! that it is told from the feed, from where it is, as fast as it takes them. The others do not notice.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,7 +22,7 @@ use throughline_storage::{
     keys,
 };
 use throughline_workflows::{
-    endpoint::{Command, Endpoint, Facts, Notice},
+    endpoint::{Command, Endpoint, Facts, Notice, state::OPEN_MAX},
     ids::TenantId,
     topic::Topic,
     workflow::{By, Cause, CauseKind, Workflow},
@@ -28,6 +31,7 @@ use uuid::Uuid;
 
 use crate::{
     backoff,
+    engine::Engine,
     order::{Along, CommandMeta, EntityRef, Order, Refusal, Rejected},
     outside::{OutsideEvent, born_at, entries, events_of},
     rehydrate,
@@ -106,29 +110,29 @@ enum Step {
 async fn step(shared: &Arc<Shared>, relay: Option<Relay>) -> Result<Step, String> {
     let reading = shared.clone();
     let read = move || match relay {
-        None => Relay::resume(&reading).map(|relay| (relay, Some(Stretch::default()))),
+        None => Relay::resume(&reading).map(|relay| {
+            let last_seq = relay.reached;
+            (relay, Some(Stretch { last_seq, telling: Telling::new() }))
+        }),
         Some(mut relay) => relay.read(&reading).map(|stretch| (relay, stretch)),
     };
     let (mut relay, stretch) =
         tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())??;
     let Some(stretch) = stretch else { return Ok(Step::AtRest(relay)) };
-    let told = !stretch.orders.is_empty();
+    let told = !stretch.telling.is_empty();
     // Endpoints do not wait for each other; each is told in order.
-    let telling = stretch.orders.into_iter().map(|(entity, orders)| async move {
-        for notices in orders {
-            if !tell(shared, &entity, notices).await {
-                return false;
-            }
-        }
-        true
+    let telling = stretch.telling.into_iter().map(|(entity, told)| async move {
+        let at = tell_all(shared, &entity, told).await;
+        (entity, at)
     });
-    let all: Vec<bool> = futures::stream::iter(telling).buffer_unordered(TELLING_MAX).collect().await;
-    if all.contains(&false) {
-        return Ok(Step::Draining);
+    let all: Vec<_> = futures::stream::iter(telling).buffer_unordered(TELLING_MAX).collect().await;
+    relay.reached = stretch.last_seq;
+    for (entity, at) in all {
+        let Some(at) = at? else { return Ok(Step::Draining) };
+        relay.stands_at(&entity, at);
     }
-    relay.reached = relay.reached.max(stretch.last_seq);
     if told || relay.reached - relay.kept >= CHECKPOINT_EVERY {
-        let rows = vec![RowChange { key: checkpoint_key(), value: Some(codec::encode(&relay.reached)) }];
+        let rows = vec![RowChange { key: checkpoint_key(), value: Some(codec::encode(&relay.checkpoint())) }];
         let append = Append { rows, ..Append::default() };
         shared.commit_patiently(append).await.map_err(|error| error.to_string())?;
         relay.kept = relay.reached;
@@ -138,20 +142,52 @@ async fn step(shared: &Arc<Shared>, relay: Option<Relay>) -> Result<Step, String
 }
 
 /// What a stretch of the feed holds for endpoints.
-#[derive(Default)]
 struct Stretch {
     last_seq: u64,
-    orders: Orders,
+    telling: Telling,
 }
 
-/// Who is told what, in orders that fit into a record.
-type Orders = BTreeMap<EntityRef, Vec<Vec<Notice>>>;
+/// Who is told what.
+type Telling = BTreeMap<EntityRef, Told>;
+
+/// What one endpoint is told, in orders that fit into a record, and where it then stands.
+#[derive(Default)]
+struct Told {
+    orders: Vec<Vec<Notice>>,
+    bytes: usize,
+    /// Where it stood before.
+    from: u64,
+    up_to: u64,
+}
+
+impl Told {
+    fn add(&mut self, id: String, topic: Topic, event: &OutsideEvent) {
+        let body = text_of(event);
+        if self.orders.is_empty() || self.bytes + body.len() > ORDER_BYTES_MAX {
+            self.orders.push(Vec::new());
+            self.bytes = 0;
+        }
+        self.bytes += body.len();
+        if let Some(notices) = self.orders.last_mut() {
+            notices.push(Notice { id, seq: event.seq, topic, body });
+        }
+    }
+}
+
+/// How far the relay is: the feed, and the endpoints that lag, each with the `seq` up to which it was told.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Checkpoint {
+    reached: u64,
+    lagging: Vec<(String, Uuid, u64)>,
+}
 
 /// An endpoint that is sent events.
 struct Known {
     /// Events before its registration are none of its business.
     since: u64,
     topics: Vec<Topic>,
+    /// Up to where it was told, where that is less than the others were.
+    lags_at: Option<u64>,
 }
 
 /// How far endpoints have been told, and which there are.
@@ -167,12 +203,12 @@ impl Relay {
     fn resume(shared: &Shared) -> Result<Self, String> {
         let journal = &shared.host.journal;
         let kept = match journal.row(&checkpoint_key()).map_err(|error| error.to_string())? {
-            Some(kept) => codec::decode::<u64>(&kept).map_err(|error| error.to_string())?,
-            None => 0,
+            Some(kept) => codec::decode::<Checkpoint>(&kept).map_err(|error| error.to_string())?,
+            None => Checkpoint::default(),
         };
         // Whoever is registered after this is found in the feed after it.
         let head = journal.head().seq;
-        let mut relay = Self { reached: kept, kept, endpoints: HashMap::new() };
+        let mut relay = Self { reached: kept.reached, kept: kept.reached, endpoints: HashMap::new() };
         for tenant in shared.host.policies.keys() {
             let mut after = None;
             loop {
@@ -188,15 +224,42 @@ impl Relay {
         // What happened before the first of them was registered is nobody's business.
         let since = relay.endpoints.values().flat_map(HashMap::values).map(|known| known.since).min();
         let from = since.map_or(head, |since| since.saturating_sub(1).min(head));
-        relay.reached = kept.max(from);
+        relay.reached = kept.reached.max(from);
+        for (tenant, id, at) in kept.lagging {
+            if let Some(known) = relay.known(&tenant, id) {
+                known.lags_at = Some(at);
+            }
+        }
         Ok(relay)
     }
 
-    /// The next stretch of the feed; none where everything durable has been read.
+    fn checkpoint(&self) -> Checkpoint {
+        let lagging = self.endpoints.iter().flat_map(|(tenant, endpoints)| {
+            endpoints.iter().filter_map(move |(id, known)| Some((tenant.clone(), *id, known.lags_at?)))
+        });
+        Checkpoint { reached: self.reached, lagging: lagging.collect() }
+    }
+
+    fn known(&mut self, tenant: &str, id: Uuid) -> Option<&mut Known> {
+        self.endpoints.get_mut(tenant)?.get_mut(&id)
+    }
+
+    /// An endpoint has been told up to `at`.
+    fn stands_at(&mut self, entity: &EntityRef, at: u64) {
+        let reached = self.reached;
+        if let Some(known) = self.known(entity.tenant.as_str(), entity.id) {
+            if known.lags_at.is_none() && at < reached {
+                tracing::warn!("entity.id" = %entity.id, "an endpoint does not take what it is sent and lags behind");
+            }
+            known.lags_at = (at < reached).then_some(at);
+        }
+    }
+
+    /// The next stretch of the feed, and what those who lag can take; none where there is neither.
     fn read(&mut self, shared: &Shared) -> Result<Option<Stretch>, String> {
         let journal = &shared.host.journal;
         let groups = journal.feed(self.reached, GROUPS_MAX).map_err(|error| error.to_string())?;
-        let Some(last_seq) = groups.last().map(|group| group.last_seq) else { return Ok(None) };
+        let last_seq = groups.last().map_or(self.reached, |group| group.last_seq);
         // Before the events beside it: whoever is registered in this stretch is told of what comes after.
         let changed: HashSet<_> = groups
             .iter()
@@ -209,12 +272,13 @@ impl Relay {
                 self.look_at(shared, &tenant, stream.entity)?;
             }
         }
-        let orders = if self.endpoints.is_empty() {
-            Orders::new()
-        } else {
-            self.orders(self.collect(shared, &groups, self.reached))
-        };
-        Ok(Some(Stretch { last_seq, orders }))
+        let mut telling = Telling::new();
+        if !self.endpoints.is_empty() {
+            self.in_step(shared, &groups, last_seq, &mut telling);
+            self.lagging(shared, last_seq, &mut telling)?;
+        }
+        let idle = groups.is_empty() && telling.is_empty();
+        Ok((!idle).then_some(Stretch { last_seq, telling }))
     }
 
     /// Learns how an endpoint stands now.
@@ -226,7 +290,8 @@ impl Relay {
         let since = born_at(journal, &entity.stream())?;
         match (active, since) {
             (Some(Facts { settings, .. }), Some(since)) => {
-                let known = Known { since, topics: settings.topics.clone() };
+                let lags_at = self.known(tenant.as_str(), id).and_then(|known| known.lags_at);
+                let known = Known { since, topics: settings.topics.clone(), lags_at };
                 self.endpoints.entry(tenant.to_string()).or_default().insert(id, known);
             }
             _ => {
@@ -241,52 +306,87 @@ impl Relay {
         Ok(())
     }
 
-    /// The events of these groups that some endpoint wants, each with the id under which it is told.
-    fn collect(&self, shared: &Shared, groups: &[FeedGroup], after: u64) -> Vec<(OutsideEvent, String)> {
-        let mut wanted = Vec::new();
+    /// What these groups hold for those who do not lag.
+    fn in_step(&self, shared: &Shared, groups: &[FeedGroup], last_seq: u64, telling: &mut Telling) {
         for (first_seq, entry) in groups.iter().flat_map(entries) {
-            if first_seq + u64::from(entry.events) <= after + 1 || entry.stream.kind == Endpoint::KIND {
-                continue;
-            }
             let Some(endpoints) = self.endpoints.get(entry.stream.tenant.as_str()) else { continue };
-            let any = |topic: &str| {
-                topic.parse::<Topic>().is_ok_and(|topic| endpoints.values().any(|known| known.wants(topic)))
-            };
-            let events = events_of(shared, entry, first_seq, after + 1, &any);
-            wanted.extend(events.into_iter().map(|event| {
-                let id = message_id(entry, event.index);
-                (event, id)
-            }));
+            let in_step = || endpoints.iter().filter(|(_, known)| known.lags_at.is_none());
+            let wanted =
+                |topic: &str| topic.parse().is_ok_and(|topic| in_step().any(|(_, known)| known.wants(topic)));
+            for (event, topic) in told_of(shared, entry, first_seq, self.reached, &wanted) {
+                for (id, _) in in_step().filter(|(_, known)| known.wants(topic) && event.seq >= known.since) {
+                    let told = telling.entry(EntityRef::of::<Endpoint>(&event.tenant, *id)).or_default();
+                    told.add(message_id(entry, event.index), topic, &event);
+                    (told.from, told.up_to) = (self.reached, last_seq);
+                }
+            }
         }
-        wanted
     }
 
-    /// Who is told what.
-    fn orders(&self, events: Vec<(OutsideEvent, String)>) -> Orders {
-        let mut orders = Orders::new();
-        let mut bytes: HashMap<Uuid, usize> = HashMap::new();
-        for (event, id) in events {
-            let endpoints = self.endpoints.get(event.tenant.as_str());
-            let (Some(endpoints), Ok(topic)) = (endpoints, event.topic.parse::<Topic>()) else { continue };
-            let body = text_of(&event);
-            for (endpoint, known) in endpoints {
-                if !known.wants(topic) || event.seq < known.since {
-                    continue;
-                }
-                let held = bytes.entry(*endpoint).or_default();
-                let own = orders.entry(EntityRef::of::<Endpoint>(&event.tenant, *endpoint)).or_default();
-                if own.is_empty() || *held + body.len() > ORDER_BYTES_MAX {
-                    own.push(Vec::new());
-                    *held = 0;
-                }
-                *held += body.len();
-                if let Some(notices) = own.last_mut() {
-                    notices.push(Notice { id: id.clone(), seq: event.seq, topic, body: body.clone() });
+    /// What those who lag missed, as far as they have room for it.
+    fn lagging(&self, shared: &Shared, last_seq: u64, telling: &mut Telling) -> Result<(), String> {
+        for (tenant, endpoints) in &self.endpoints {
+            let Ok(tenant) = tenant.parse::<TenantId>() else { continue };
+            for (id, known) in endpoints {
+                let Some(at) = known.lags_at else { continue };
+                let entity = EntityRef::of::<Endpoint>(&tenant, *id);
+                let live = rehydrate::load::<Endpoint>(&shared.host.journal, &entity, None)?;
+                let room = live.state.facts().map_or(0, Facts::room);
+                // A few at a time would be a commit for each.
+                if room >= OPEN_MAX / 2 {
+                    telling.insert(entity, missed(shared, &tenant, known, at, last_seq, room)?);
                 }
             }
         }
-        orders
+        Ok(())
     }
+}
+
+/// What an endpoint that was told up to `at` is told next: at most `room` events, from a bounded stretch of the feed.
+fn missed(
+    shared: &Shared,
+    tenant: &TenantId,
+    known: &Known,
+    at: u64,
+    last_seq: u64,
+    room: usize,
+) -> Result<Told, String> {
+    let groups = shared.host.journal.feed(at, GROUPS_MAX).map_err(|error| error.to_string())?;
+    let mut told = Told { from: at, up_to: at, ..Told::default() };
+    let mut count = 0;
+    for (first_seq, entry) in groups.iter().flat_map(entries).take_while(|(first, _)| *first <= last_seq) {
+        if entry.stream.tenant == tenant.as_str() {
+            let wanted = |topic: &str| topic.parse().is_ok_and(|topic| known.wants(topic));
+            for (event, topic) in told_of(shared, entry, first_seq, at, &wanted) {
+                if event.seq < known.since {
+                    continue;
+                }
+                if count == room {
+                    return Ok(told);
+                }
+                told.add(message_id(entry, event.index), topic, &event);
+                told.up_to = event.seq;
+                count += 1;
+            }
+        }
+        told.up_to = told.up_to.max(first_seq + u64::from(entry.events) - 1);
+    }
+    Ok(told)
+}
+
+/// The events of an entry after `after` that are wanted. What endpoints did themselves is told to none.
+fn told_of(
+    shared: &Shared,
+    entry: &FeedEntry,
+    first_seq: u64,
+    after: u64,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Vec<(OutsideEvent, Topic)> {
+    if first_seq + u64::from(entry.events) <= after + 1 || entry.stream.kind == Endpoint::KIND {
+        return Vec::new();
+    }
+    let events = events_of(shared, entry, first_seq, after + 1, wanted);
+    events.into_iter().filter_map(|event| event.topic.parse().ok().map(|topic| (event, topic))).collect()
 }
 
 impl Known {
@@ -326,6 +426,24 @@ fn text_of(event: &OutsideEvent) -> String {
 
 fn checkpoint_key() -> Vec<u8> {
     keys::setting("relay")
+}
+
+/// Tells one endpoint all that is for it; returns where it then stands, none where the engine drains before that.
+async fn tell_all(shared: &Arc<Shared>, entity: &EntityRef, told: Told) -> Result<Option<u64>, String> {
+    for notices in told.orders {
+        let Some(last) = notices.last().map(|notice| notice.seq) else { continue };
+        if !tell(shared, entity, notices).await {
+            return Ok(None);
+        }
+        // It may have had room for some of them only. What follows must not be told before the rest.
+        let engine = Engine { shared: shared.clone() };
+        let state = engine.state::<Endpoint>(&entity.tenant, entity.id).await?;
+        let active = state.as_ref().and_then(|(state, _)| state.facts()).filter(|facts| facts.is_active());
+        if let Some(facts) = active.filter(|facts| facts.notified_seq < last) {
+            return Ok(Some(facts.notified_seq.max(told.from)));
+        }
+    }
+    Ok(Some(told.up_to))
 }
 
 /// Tells one endpoint; returns false where the engine drains before it has been told.

@@ -49,6 +49,8 @@ pub(super) enum Answer {
     Accepted,
     /// The endpoint is gone for good.
     Gone(ActivityError),
+    /// This message will never be accepted, whatever becomes of the others.
+    Refused(ActivityError),
     /// It may be accepted later: after the span, where the endpoint says so.
     Later(Option<Span>, ActivityError),
 }
@@ -117,7 +119,15 @@ fn judge(response: &Response, now: Timestamp) -> Answer {
     // What else it says is not kept: it may hold what must not be logged.
     let message = format!("answered {status}");
     let error = ActivityError { code: Some(status.as_u16().to_string()), message };
-    if status == StatusCode::GONE { Answer::Gone(error) } else { Answer::Later(wait, error) }
+    match status {
+        StatusCode::GONE => Answer::Gone(error),
+        // They are about this message. Everything else may be about the endpoint, and pass.
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::UNPROCESSABLE_ENTITY => Answer::Refused(error),
+        _ => Answer::Later(wait, error),
+    }
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
@@ -172,7 +182,7 @@ mod tests {
     fn code(answer: &Answer) -> Option<&str> {
         match answer {
             Answer::Accepted => None,
-            Answer::Gone(error) | Answer::Later(_, error) => error.code.as_deref(),
+            Answer::Gone(error) | Answer::Refused(error) | Answer::Later(_, error) => error.code.as_deref(),
         }
     }
 
@@ -183,6 +193,7 @@ mod tests {
         let router = Router::new()
             .route("/ok", post(|_: HeaderMap| async { StatusCode::ACCEPTED }))
             .route("/gone", post(|| async { StatusCode::GONE }))
+            .route("/never", post(|| async { StatusCode::UNPROCESSABLE_ENTITY }))
             .route("/busy", post(move || async move { busy }))
             .route("/forever", post(move || async move { forever }))
             .route("/moved", post(|| async { Redirect::temporary("/ok") }));
@@ -190,6 +201,9 @@ mod tests {
         let poster = Poster::new(HERE).unwrap();
         assert_eq!(post_to(&poster, &format!("{base}/ok")).await, Answer::Accepted);
         assert!(matches!(post_to(&poster, &format!("{base}/gone")).await, Answer::Gone(_)));
+        assert!(matches!(post_to(&poster, &format!("{base}/never")).await, Answer::Refused(_)));
+        let missing = post_to(&poster, &format!("{base}/missing")).await;
+        assert!(matches!(missing, Answer::Later(None, _)), "it may be there again after a deployment");
         let answer = post_to(&poster, &format!("{base}/busy")).await;
         let Answer::Later(Some(wait), error) = answer else { panic!("{answer:?}") };
         assert_eq!(wait, Span::from_secs(120));

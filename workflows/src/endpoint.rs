@@ -10,7 +10,7 @@
 //! | `Rotate` | another secret, a URL | `Rotated` |
 //! | `Disable`, `Enable` | the other way round | `Disabled`, `Enabled` |
 //! | `Remove` | any | `Removed` |
-//! | `Notify` | active | `Notified` with the events that are newer than the last one told of and wanted; a message each |
+//! | `Notify` | active | `Notified` with the events that are newer than the last one told of and wanted, the first of them where there is no room for all; a message each |
 //! | `Test` | active | `Tested`; a message |
 //! | `RecordDelivery` | pending, or given up before and accepted now | `Delivered`, `DeliveryFailed` or `DeliveryDropped` |
 //! | | gone | also `Disabled` |
@@ -215,6 +215,9 @@ fn notify(facts: &Facts, notices: Vec<Notice>, cx: &Context<'_>) -> Decision<End
     let mut noticed = Vec::new();
     for notice in notices {
         if facts.is_active() && notice.seq > last && facts.settings.wants(notice.topic) {
+            if noticed.len() == facts.room() {
+                break; // Whoever tells finds by the last that was taken where to go on.
+            }
             last = notice.seq;
             decision = decision.activity(message(facts, notice.id.clone(), &notice.body));
             noticed.push(Noticed { id: notice.id, seq: notice.seq, topic: notice.topic });

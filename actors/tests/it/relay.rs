@@ -1,6 +1,12 @@
 //! Endpoints are told of what they want, once, whatever dies in between.
 
-use std::{collections::VecDeque, sync::Arc, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use throughline_actors::{
     engine::Engine,
@@ -15,6 +21,7 @@ use throughline_workflows::{
     customer::{self, Customer, CustomerPatch},
     endpoint::{
         Command, DeliveryStatus, Endpoint, EndpointActivity, Facts, Report, SecretText, Settings, Target,
+        state::OPEN_MAX,
     },
     ids::{CustomerId, EndpointId, TenantId},
     message::Address,
@@ -30,6 +37,7 @@ use uuid::Uuid;
 struct Receiver {
     heard: Arc<Mutex<Vec<(Uuid, String, serde_json::Value)>>>,
     answers: Arc<Mutex<VecDeque<Outcome<Command>>>>,
+    down: Arc<AtomicBool>,
 }
 
 impl Receiver {
@@ -55,6 +63,10 @@ impl Performer<Endpoint> for Receiver {
     async fn perform(&self, activity: EndpointActivity, attempt: Attempt) -> Outcome<Command> {
         let EndpointActivity::Post { id, body } = activity else { panic!("a post") };
         let body = serde_json::from_str(&body).unwrap();
+        if self.down.load(Ordering::SeqCst) {
+            let error = ActivityError { code: Some("connection".to_owned()), message: "refused".to_owned() };
+            return Outcome::Retry { after: None, error };
+        }
         self.heard.lock().unwrap().push((attempt.entity, id.clone(), body));
         let accepted = Report::Accepted { attempts: attempt.number };
         let answer = self.answers.lock().unwrap().pop_front();
@@ -248,4 +260,37 @@ async fn many_events_reach_an_endpoint_each_once_and_in_their_order() {
     assert_eq!(seqs.len(), 300);
     let noticed: Vec<_> = facts(&engine, endpoint).await.deliveries.iter().map(|one| one.seq).collect();
     assert!(noticed.is_sorted(), "told in the order in which they happened: {noticed:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_was_down_is_told_of_all_it_missed_and_the_others_do_not_wait() {
+    let world = World::new();
+    let (receiver, tenant) = (Receiver::default(), World::tenant());
+    let engine = start(&world, &receiver).await;
+    let endpoint = register(&engine, &tenant, &[]).await;
+    receiver.down.store(true, Ordering::SeqCst);
+    futures::future::join_all((0..150).map(|_| happen(&engine, &tenant))).await;
+    engine.settle().await.unwrap();
+    let open = engine.pending::<Endpoint>(&tenant, endpoint).await.unwrap();
+    assert_eq!(open.len(), OPEN_MAX, "the rest waits in the feed");
+
+    // A power cut in the midst of it, and more happens; an endpoint that is registered now hears of that at once.
+    let world = world.after_power_cut();
+    let engine = start(&world, &receiver).await;
+    receiver.down.store(false, Ordering::SeqCst);
+    let other = register(&engine, &tenant, &[]).await;
+    futures::future::join_all((0..50).map(|_| happen(&engine, &tenant))).await;
+    engine.settle().await.unwrap();
+    assert_eq!(receiver.ids(other).len(), 50);
+    engine.advance(Span::from_mins(20)).await.unwrap();
+    let mut ids = receiver.ids(endpoint);
+    assert_eq!(ids.len(), 200);
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 200, "each once");
+    assert!(engine.dead_letters(None).unwrap().is_empty());
+    // And it is in step again.
+    happen(&engine, &tenant).await;
+    engine.settle().await.unwrap();
+    assert_eq!(receiver.ids(endpoint).len(), 201);
 }

@@ -253,7 +253,7 @@ async fn test(
     Ok(Changed::new(made, receipt))
 }
 
-/// The newest deliveries to an endpoint, newest first: at most 50 are remembered.
+/// Deliveries to an endpoint, newest first: all that are open, and the newest of the others; 100 together are remembered.
 #[utoipa::path(
     get, path = "/api/v1/webhooks/{id}/deliveries", tag = "webhooks out",
     params(("id" = Uuid, Path), PagingParams),

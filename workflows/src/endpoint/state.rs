@@ -10,8 +10,11 @@ use super::{
 };
 use crate::{ids::EndpointId, time::Timestamp, topic::Topic, words::words, workflow::ActivityError};
 
-/// How many of the newest deliveries are remembered.
-pub const DELIVERIES_MAX: usize = 50;
+/// How many deliveries are remembered: those that are open, and the newest of the others.
+pub const DELIVERIES_MAX: usize = 100;
+
+/// How many deliveries may be open. What happens meanwhile waits in the feed, where it costs nothing.
+pub const OPEN_MAX: usize = 80;
 
 /// Where events are sent to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +187,12 @@ impl Facts {
         self.disabled.is_none()
     }
 
+    /// How many more events it may be told of until some of its deliveries are settled.
+    pub fn room(&self) -> usize {
+        let open = self.deliveries.iter().filter(|one| one.status == DeliveryStatus::Pending).count();
+        OPEN_MAX.saturating_sub(open)
+    }
+
     /// The delivery of this message, while it is remembered.
     pub fn delivery(&self, id: &str) -> Option<&Delivery> {
         self.deliveries.iter().find(|delivery| delivery.id == id)
@@ -233,7 +242,8 @@ impl Facts {
         let delivery = Delivery { id, topic, seq, status, attempts: None, error: None, at, settled_at: None };
         self.deliveries.push_back(delivery);
         while self.deliveries.len() > DELIVERIES_MAX {
-            self.deliveries.pop_front();
+            let settled = self.deliveries.iter().position(|one| one.status != DeliveryStatus::Pending);
+            self.deliveries.remove(settled.unwrap_or(0));
         }
     }
 

@@ -91,6 +91,24 @@ fn it_is_told_only_of_what_it_wants_and_of_nothing_twice() {
 }
 
 #[test]
+fn while_many_deliveries_are_open_it_takes_only_the_first_of_what_it_is_told() {
+    let all: Vec<u64> = (1..=state::OPEN_MAX as u64 - 1).collect();
+    let notices = vec![notice(500, Topic::MessageReceived), notice(501, Topic::MessageReceived)];
+    let outcome = Scenario::<Endpoint>::given([registered(&[]), notified(&all)])
+        .when(Command::Notify { notices: notices.clone() })
+        .then([Event::Notified { at: moment("09:00"), notices: vec![noticed(500, Topic::MessageReceived)] }]);
+    assert_eq!(outcome.state().facts().unwrap().room(), 0);
+    let accepted = report("evt_1", Report::Accepted { attempts: 1 });
+    let mut state = outcome.state().clone();
+    let (policies, by) = (Policies::default(), By::engine());
+    for command in [accepted, Command::Notify { notices }] {
+        let cx = Context::new(moment("09:01"), &policies, &by);
+        Endpoint::decide(&state, command, &cx).unwrap().events.iter().for_each(|event| state.evolve(event));
+    }
+    assert_eq!(state.facts().unwrap().notified_seq, 501, "and the rest once there is room");
+}
+
+#[test]
 fn one_that_is_switched_off_is_told_of_nothing_and_does_not_catch_up_later() {
     let off = Event::Disabled { at: moment("08:10"), why: Disabled::Asked };
     let notices = vec![notice(3, Topic::MessageReceived)];
