@@ -8,6 +8,8 @@
 //! An endpoint that does not take what it is sent has only so many messages open; from then on it lags, which means
 //! that it is told from the feed, from where it is, as fast as it takes them. The others do not notice.
 
+mod tell;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -22,17 +24,16 @@ use throughline_storage::{
     keys,
 };
 use throughline_workflows::{
-    endpoint::{Command, Endpoint, Facts, Notice, state::OPEN_MAX},
+    endpoint::{Endpoint, Facts, state::OPEN_MAX},
     ids::TenantId,
     topic::Topic,
-    workflow::{By, Cause, CauseKind, Workflow},
+    workflow::Workflow,
 };
 use uuid::Uuid;
 
+use self::tell::{Told, tell_all};
 use crate::{
-    backoff,
-    engine::Engine,
-    order::{Along, CommandMeta, EntityRef, Order, Refusal, Rejected},
+    order::EntityRef,
     outside::{OutsideEvent, born_at, entries, events_of},
     rehydrate,
     shared::Shared,
@@ -40,12 +41,6 @@ use crate::{
 
 /// Feed groups read in one go.
 const GROUPS_MAX: usize = 256;
-
-/// The most bytes of events that one order holds: with what surrounds them they must fit into one record.
-const ORDER_BYTES_MAX: usize = 24 * 1024;
-
-/// The largest event that is told whole.
-const EVENT_BYTES_MAX: usize = 16 * 1024;
 
 /// While nobody is told of anything the checkpoint is written only so often, in events: after a restart so many are
 /// passed over again.
@@ -149,30 +144,6 @@ struct Stretch {
 
 /// Who is told what.
 type Telling = BTreeMap<EntityRef, Told>;
-
-/// What one endpoint is told, in orders that fit into a record, and where it then stands.
-#[derive(Default)]
-struct Told {
-    orders: Vec<Vec<Notice>>,
-    bytes: usize,
-    /// Where it stood before.
-    from: u64,
-    up_to: u64,
-}
-
-impl Told {
-    fn add(&mut self, id: String, topic: Topic, event: &OutsideEvent) {
-        let body = text_of(event);
-        if self.orders.is_empty() || self.bytes + body.len() > ORDER_BYTES_MAX {
-            self.orders.push(Vec::new());
-            self.bytes = 0;
-        }
-        self.bytes += body.len();
-        if let Some(notices) = self.orders.last_mut() {
-            notices.push(Notice { id, seq: event.seq, topic, body });
-        }
-    }
-}
 
 /// How far the relay is: the feed, and the endpoints that lag, each with the `seq` up to which it was told.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -352,7 +323,8 @@ fn missed(
     room: usize,
 ) -> Result<Told, String> {
     let groups = shared.host.journal.feed(at, GROUPS_MAX).map_err(|error| error.to_string())?;
-    let mut told = Told { from: at, up_to: at, ..Told::default() };
+    let mut told = Told::default();
+    (told.from, told.up_to) = (at, at);
     let mut count = 0;
     for (first_seq, entry) in groups.iter().flat_map(entries).take_while(|(first, _)| *first <= last_seq) {
         if entry.stream.tenant == tenant.as_str() {
@@ -411,84 +383,6 @@ fn message_id(entry: &FeedEntry, index: u32) -> String {
     format!("evt_{hash}_{index}")
 }
 
-/// The event as text; one that is too long is told without its details, which can be read where it happened.
-fn text_of(event: &OutsideEvent) -> String {
-    let text = event.body.to_string();
-    if text.len() <= EVENT_BYTES_MAX {
-        return text;
-    }
-    let mut body = event.body.clone();
-    if let Some(details) = body.get_mut("details") {
-        *details = serde_json::json!({ "left_out": format!("{} bytes", text.len()) });
-    }
-    body.to_string()
-}
-
 fn checkpoint_key() -> Vec<u8> {
     keys::setting("relay")
-}
-
-/// Tells one endpoint all that is for it; returns where it then stands, none where the engine drains before that.
-async fn tell_all(shared: &Arc<Shared>, entity: &EntityRef, told: Told) -> Result<Option<u64>, String> {
-    for notices in told.orders {
-        let Some(last) = notices.last().map(|notice| notice.seq) else { continue };
-        if !tell(shared, entity, notices).await {
-            return Ok(None);
-        }
-        // It may have had room for some of them only. What follows must not be told before the rest.
-        let engine = Engine { shared: shared.clone() };
-        let state = engine.state::<Endpoint>(&entity.tenant, entity.id).await?;
-        let active = state.as_ref().and_then(|(state, _)| state.facts()).filter(|facts| facts.is_active());
-        if let Some(facts) = active.filter(|facts| facts.notified_seq < last) {
-            return Ok(Some(facts.notified_seq.max(told.from)));
-        }
-    }
-    Ok(Some(told.up_to))
-}
-
-/// Tells one endpoint; returns false where the engine drains before it has been told.
-async fn tell(shared: &Shared, entity: &EntityRef, notices: Vec<Notice>) -> bool {
-    let cause = match (notices.first(), notices.last()) {
-        (Some(first), Some(last)) if first.seq < last.seq => format!("events/{}-{}", first.seq, last.seq),
-        (Some(first), _) => format!("events/{}", first.seq),
-        (None, _) => return true,
-    };
-    let order = Order {
-        command: Arc::new(Command::Notify { notices }),
-        meta: CommandMeta {
-            by: By::engine(),
-            cause: Cause { kind: CauseKind::Automation, id: cause },
-            correlation: shared.host.minter.mint(),
-            idempotency: None,
-        },
-        consume: Vec::new(),
-        along: Along::default(),
-        firing: None,
-        rejected: Rejected::Keeps,
-    };
-    let (mut tries, mut crashes) = (0, 0);
-    loop {
-        let refusal = match shared.registry.deliver(entity, &order).await {
-            Ok(_) => return true,
-            Err(Refusal::Draining | Refusal::Failed(_)) => return false,
-            Err(Refusal::Rejected(rejection)) => {
-                let rejection = shared.rejection_text(entity.kind, &rejection);
-                tracing::warn!("entity.id" = %entity.id, %rejection, "an endpoint would not be told of events");
-                return true;
-            }
-            Err(refusal) => refusal,
-        };
-        tries += 1;
-        if let Some((reason, version)) = refusal.poison() {
-            crashes += 1;
-            if crashes >= shared.host.options.crashes_max {
-                tracing::error!("entity.id" = %entity.id, %reason, "an endpoint cannot be told of events, which are kept as a dead letter");
-                return shared.bury_command(entity, version, &order, reason).await.is_some();
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(backoff::hand_over(tries)) => {}
-            () = shared.host.draining.cancelled() => return false,
-        }
-    }
 }
