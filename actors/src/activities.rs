@@ -26,12 +26,15 @@ use crate::{
     backoff,
     dead_letters::{ActivityLetter, reason},
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
-    performer::{AnyPerformer, Attempt, Outcome, activity_id},
+    performer::{Admission, AnyPerformer, Attempt, Outcome, activity_id},
     shared::Shared,
 };
 
 /// How far one look reads past activities whose lane is busy.
 const WINDOW: usize = 1024;
+
+/// The code of an error that is a performer's panic.
+pub(crate) const PANICKED: &str = "panic";
 
 /// What is under way.
 #[derive(Default)]
@@ -221,9 +224,35 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
             now: shared.host.clock.now(),
             correlation: record.correlation,
         };
+        if pending.begun_at_ms.is_some() {
+            // A try of a former process, or one that never came back in this one.
+            let error = lost("the process ended before the answer was known");
+            uncertain(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
+            return;
+        }
+        let marked = match performer.admit(&payload, &attempt) {
+            Admission::Keyed => None,
+            Admission::Unkeyed => match mark(shared, pending).await {
+                Some(marked) => Some(marked),
+                None => return,
+            },
+            Admission::NotNow { after, why } => {
+                tracing::debug!(why, retry_in_ms = after.as_millis(), "an activity may not be tried yet");
+                wait(shared, pending, &why, after).await;
+                return;
+            }
+        };
+        let pending = marked.as_ref().unwrap_or(pending);
         match performer.perform(payload.clone(), attempt).await {
             Outcome::Done(command) => {
                 settle(shared, pending, &entity, command, None, &record, &id).await;
+            }
+            Outcome::Uncertain(error) => {
+                uncertain(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
+            }
+            Outcome::Retry { error, .. } if marked.is_some() && error.code.as_deref() == Some(PANICKED) => {
+                let error = lost(&format!("the performer panicked: {}", error.message));
+                uncertain(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
             }
             Outcome::Retry { after, error } if number < shared.host.options.attempts_max => {
                 let wait = after.unwrap_or_else(|| backoff::activity(&id, number));
@@ -238,6 +267,50 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
     }
     .instrument(span)
     .await;
+}
+
+fn lost(message: &str) -> ActivityError {
+    ActivityError { code: Some("uncertain".to_owned()), message: message.to_owned() }
+}
+
+/// Records that a try begins whose answer must not be lost; none where it must not begin.
+async fn mark(shared: &Shared, pending: &PendingActivity) -> Option<PendingActivity> {
+    let begun =
+        PendingActivity { begun_at_ms: Some(shared.host.clock.now().as_millis()), ..pending.clone() };
+    let append = Append {
+        consume: vec![PendingKey::Activity(pending.key.clone())],
+        activities: vec![begun.clone()],
+        ..Append::default()
+    };
+    match shared.host.journal.commit(append).await {
+        Ok(_) => Some(begun),
+        // Somebody else settled it.
+        Err(CommitError::AlreadyDone) => None,
+        Err(error) => {
+            tracing::warn!(%error, "the beginning of a try could not be recorded, so it does not begin");
+            tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+            None
+        }
+    }
+}
+
+/// Tells the entity that nobody knows; a workflow that has no word for that hears that it was given up.
+#[expect(clippy::too_many_arguments, reason = "the letter is made of all of these")]
+async fn uncertain(
+    shared: &Shared,
+    pending: &PendingActivity,
+    entity: &EntityRef,
+    performer: &dyn AnyPerformer,
+    payload: Vec<u8>,
+    error: ActivityError,
+    record: &Record,
+    id: &str,
+) {
+    tracing::error!(error = %error.message, "whether an activity was done is not known");
+    match performer.uncertain(&payload, &error) {
+        Some(command) => settle(shared, pending, entity, Some(command), None, record, id).await,
+        None => give_up(shared, pending, entity, performer, payload, error, record, id).await,
+    }
 }
 
 fn unknown_workflow() -> ActivityError {
@@ -270,11 +343,22 @@ async fn put_off(shared: &Shared, pending: &PendingActivity, error: &ActivityErr
     let attempts = pending.attempts + 1;
     let id = format!("{}.{}", pending.key.version, pending.key.index);
     let wait = wait.unwrap_or_else(|| backoff::activity(&id, attempts));
+    move_to(shared, pending, wait, attempts, &error.message).await;
+}
+
+/// Moves an activity that was not tried to its next moment and holds its lane. No try is used up.
+async fn wait(shared: &Shared, pending: &PendingActivity, why: &str, after: Span) {
+    let after = after.max(Span::from_millis(1)); // Or it would be asked again at once, without end.
+    move_to(shared, pending, after, pending.attempts, why).await;
+}
+
+async fn move_to(shared: &Shared, pending: &PendingActivity, wait: Span, attempts: u32, why: &str) {
     let ready_at_ms = (shared.host.clock.now() + wait).as_millis();
     let later = PendingActivity {
         key: ActivityKey { ready_at_ms, ..pending.key.clone() },
         attempts,
-        last_error: Some(reason(error.message.as_str())),
+        last_error: Some(reason(why)),
+        begun_at_ms: None,
         ..pending.clone()
     };
     let hold =
@@ -338,9 +422,9 @@ async fn settle(
     record: &Record,
     id: &str,
 ) {
-    // A lane is held only by an activity that has failed before.
-    let unhold: Vec<_> =
-        (pending.attempts > 0 && !pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
+    // A lane is held only by an activity that was put off before.
+    let put_off = pending.attempts > 0 || pending.last_error.is_some();
+    let unhold: Vec<_> = (put_off && !pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
     let consume = vec![PendingKey::Activity(pending.key.clone())];
     let Some(command) = command else {
         let append =

@@ -322,6 +322,7 @@ impl Engine {
                     asked_at_ms: kept.asked_at_ms,
                     last_error: None,
                     edited,
+                    begun_at_ms: None,
                 };
                 Ok(Along { activities: vec![pending], ..Along::default() })
             }

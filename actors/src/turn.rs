@@ -301,6 +301,7 @@ impl<W: Workflow> Turn<W> {
                 asked_at_ms: now.as_millis(),
                 last_error: None,
                 edited: None,
+                begun_at_ms: None,
             });
         }
         let timers_changed = self.change_timers(live, append);

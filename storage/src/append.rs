@@ -200,6 +200,9 @@ pub struct PendingActivity {
     pub last_error: Option<String>,
     /// Payload that replaces the record's after an edited retry.
     pub edited: Option<Vec<u8>>,
+    /// When a try began whose end is not known yet, in milliseconds since the Unix epoch. Only tries that must not
+    /// be made twice are marked so: a mark that is found by a later process says that nobody knows.
+    pub begun_at_ms: Option<u64>,
 }
 
 /// A lane of one entity: activities that are performed in order.

@@ -139,6 +139,15 @@ impl Workflow for Conversation {
         }
     }
 
+    fn activity_uncertain(activity: &ConversationActivity, error: &ActivityError) -> Option<Command> {
+        match activity {
+            ConversationActivity::Send(message) => Some(Command::RecordDelivery {
+                message_id: message.message_id,
+                delivery: Delivery::Uncertain { error: error.clone() },
+            }),
+        }
+    }
+
     fn event_type(event: &Event) -> EventType {
         event.event_type()
     }

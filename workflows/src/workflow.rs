@@ -66,6 +66,13 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     /// `None` where the workflow does not care.
     fn activity_failed(activity: &Self::Activity, error: &ActivityError) -> Option<Self::Command>;
 
+    /// The command that tells the workflow that nobody knows whether an activity was done: the world was asked, and
+    /// its answer was lost. The activity is consumed with that command and is not performed again by itself. `None`:
+    /// it is given up like one that failed.
+    fn activity_uncertain(_activity: &Self::Activity, _error: &ActivityError) -> Option<Self::Command> {
+        None
+    }
+
     /// The event's name and schema version as they are stored beside it.
     fn event_type(event: &Self::Event) -> EventType;
 

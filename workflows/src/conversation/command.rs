@@ -157,4 +157,9 @@ pub enum Delivery {
         /// Why.
         error: ActivityError,
     },
+    /// The channel was asked, and nobody knows whether it took it.
+    Uncertain {
+        /// What was lost on the way.
+        error: ActivityError,
+    },
 }

@@ -3,13 +3,14 @@
 //! Providers report late, twice and out of order, so a report counts only if it climbs. `failed` is final, and comes
 //! too late for what was delivered already.
 //!
-//! | standing \ report | accepted | failed |
-//! |---|---|---|
-//! | queued, held, uncertain | `DeliveryChanged(sent)` | `DeliveryChanged(failed)` |
-//! | sent | nothing | `DeliveryChanged(failed)` |
-//! | delivered, read | nothing | nothing |
-//! | failed | nothing | nothing |
-//! | no longer known | nothing | nothing |
+//! | standing \ report | uncertain | accepted | failed |
+//! |---|---|---|---|
+//! | queued, held | `DeliveryChanged(uncertain)` | `DeliveryChanged(sent)` | `DeliveryChanged(failed)` |
+//! | uncertain | nothing | `DeliveryChanged(sent)` | `DeliveryChanged(failed)` |
+//! | sent | nothing | nothing | `DeliveryChanged(failed)` |
+//! | delivered, read | nothing | nothing | nothing |
+//! | failed | nothing | nothing | nothing |
+//! | no longer known | nothing | nothing | nothing |
 
 use super::{Conversation, command::Delivery, event::Event, state::Facts};
 use crate::{
@@ -82,6 +83,7 @@ pub(super) fn record(
             (at, DeliveryStatus::Sent, provider_message_id, None)
         }
         Delivery::Failed { error } => (cx.now, DeliveryStatus::Failed, None, Some(error)),
+        Delivery::Uncertain { error } => (cx.now, DeliveryStatus::Uncertain, None, Some(error)),
     };
     match facts.send_status(message_id) {
         Some(standing) if standing.yields_to(status) => {
