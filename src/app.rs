@@ -239,7 +239,7 @@ async fn open_clock(config: &Config, journal: &Journal) -> anyhow::Result<Clock>
 async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyhow::Result<Engine> {
     let blobs = Blobs::open(config.storage.path.join("blobs")).context("the blob folder cannot be opened")?;
     let blobs = Arc::new(blobs);
-    let outside = Outside::new(config, blobs.clone())?;
+    let outside = Outside::new(config, blobs.clone(), clock.clone())?;
     let options = EngineOptions {
         shards: usize::from(config.actors.shards),
         max_resident: usize::try_from(config.actors.max_resident).unwrap_or(usize::MAX),

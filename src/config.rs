@@ -346,6 +346,7 @@ fn merged(tree: &Node, id: &TenantId) -> Node {
             let mut common = common.clone();
             // It is the address of the default tenant's door.
             common.remove_everywhere("webhook_url");
+            common.remove_everywhere("status_webhook_url");
             whole.lay_over(common.wrapped(&path));
         }
     }

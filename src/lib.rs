@@ -9,3 +9,4 @@ pub mod config;
 pub mod http;
 pub mod performers;
 pub mod telemetry;
+pub mod tls;

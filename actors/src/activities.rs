@@ -27,6 +27,7 @@ use crate::{
     dead_letters::{ActivityLetter, reason},
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
     performer::{Admission, AnyPerformer, Attempt, Outcome, activity_id},
+    reports,
     shared::Shared,
 };
 
@@ -195,6 +196,9 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
     if shared.host.journal.barrier().await.is_err() {
         return;
     }
+    if pending.key.stream.kind == reports::KIND {
+        return reports::attempt(shared, pending).await;
+    }
     let Some((entity, performer)) = shared.performer(&pending.key.stream) else {
         tracing::error!("entity.kind" = %pending.key.stream.kind, "an activity of an unknown workflow is pending");
         put_off(shared, pending, &unknown_workflow(), None).await;
@@ -275,8 +279,7 @@ fn lost(message: &str) -> ActivityError {
 
 /// Records that a try begins whose answer must not be lost; none where it must not begin.
 async fn mark(shared: &Shared, pending: &PendingActivity) -> Option<PendingActivity> {
-    let begun =
-        PendingActivity { begun_at_ms: Some(shared.host.clock.now().as_millis()), ..pending.clone() };
+    let begun = PendingActivity { begun_at_ms: Some(shared.host.clock.now().as_millis()), ..pending.clone() };
     let append = Append {
         consume: vec![PendingKey::Activity(pending.key.clone())],
         activities: vec![begun.clone()],
@@ -424,7 +427,8 @@ async fn settle(
 ) {
     // A lane is held only by an activity that was put off before.
     let put_off = pending.attempts > 0 || pending.last_error.is_some();
-    let unhold: Vec<_> = (put_off && !pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
+    let unhold: Vec<_> =
+        (put_off && !pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
     let consume = vec![PendingKey::Activity(pending.key.clone())];
     let Some(command) = command else {
         let append =

@@ -76,7 +76,7 @@ pub struct Letter {
     pub id: Uuid,
     /// The tenant.
     pub tenant: String,
-    /// `inbound`, `activity`, `command` or `webhook`.
+    /// `inbound`, `activity`, `command`, `webhook` or `report`.
     pub kind: String,
     /// When it was given up.
     pub at: Timestamp,
@@ -402,7 +402,7 @@ impl Engine {
             }),
             _ => serde_json::from_slice(&letter.payload).ok(),
         };
-        let retryable = shown.is_some() && letter.kind != "command";
+        let retryable = shown.is_some() && !matches!(letter.kind.as_str(), "command" | "report");
         (shown.unwrap_or(serde_json::Value::Null), retryable)
     }
 }

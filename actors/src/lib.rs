@@ -34,6 +34,7 @@ mod activities;
 mod entity;
 mod idempotency;
 mod rehydrate;
+mod reports;
 mod shard;
 mod shared;
 mod supervisor;

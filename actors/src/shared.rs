@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) gauges: TaskGauges,
     /// Customers known to have a name.
     pub(crate) named: intake::Named,
+    /// Reports of providers that found no message of ours.
+    pub(crate) reports_dropped: AtomicU64,
     /// Held while the manual clock is being moved.
     pub(crate) advancing: tokio::sync::Mutex<()>,
 }

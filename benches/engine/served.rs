@@ -40,6 +40,7 @@ pub(crate) async fn webhooks() {
     for clients in [1, 16, 64] {
         let folder = folder("webhook");
         let server = Server::start(folder.path());
+        throughline::tls::use_ring();
         let client = reqwest::Client::new();
         for chunk in (0..CONVERSATIONS).collect::<Vec<_>>().chunks(50) {
             let sent = chunk.iter().map(|sender| post(&client, &server.base, *sender, *sender));
@@ -96,6 +97,7 @@ async fn start_and_tell(table: &Table, name: &str, folder: &Path) {
     let watch = Stopwatch::start();
     let server = Server::start(folder);
     let ready = watch.elapsed();
+    throughline::tls::use_ring();
     let client = reqwest::Client::new();
     let answer = client.get(format!("{}/readyz", server.base)).send().await.expect("an answer");
     assert!(answer.status().is_success(), "ready: {:?}", answer.text().await);

@@ -11,7 +11,7 @@ use crate::{
         email::{RawEmail, RawEmailSettings},
         generic::{Generic, GenericSettings},
         signature::WebhookSecret,
-        twilio_sms::{TwilioSms, TwilioSmsSettings},
+        twilio_sms::{TwilioSms, TwilioSmsSettings, status::TwilioSmsStatus},
     },
     config::{Channels, Config, Secret},
     http::{Door, Doors},
@@ -30,7 +30,14 @@ pub(super) fn doors(config: &Config) -> anyhow::Result<Doors> {
         let Channels { sms, email, generic } = &tenant.channels;
         let mut adapters: Vec<(Channel, Arc<dyn Adapter>)> = Vec::new();
         let tokens = sms.auth_token.values().map(str::to_owned).collect();
-        adapters.push((Channel::Sms, Arc::new(TwilioSms::new(TwilioSmsSettings { auth_tokens: tokens }))));
+        let twilio = TwilioSmsSettings { auth_tokens: tokens };
+        let status = Door {
+            adapter: Arc::new(TwilioSmsStatus::new(twilio.clone())),
+            channel: Channel::Sms.to_string(),
+            url: tenant.channels.sms_status_url(&config.server.public_url, &id),
+        };
+        doors.open(id.clone(), "twilio/sms/status", status);
+        adapters.push((Channel::Sms, Arc::new(TwilioSms::new(twilio))));
         let mail = RawEmailSettings {
             own_addresses: vec![email.from.clone()],
             replies: replies.clone(),

@@ -9,9 +9,11 @@ use serde::de::DeserializeOwned;
 
 use throughline_workflows::{message::is_generic_name, policy::Policy, time::Span};
 
+use crate::channels::email::smtp::Protection;
+
 use super::{
     Config, Environment,
-    channels::Channels,
+    channels::{Channels, Transport},
     keys::{self, Found, Kind},
     problem::{Place, Problem},
     sections::ClockMode,
@@ -213,6 +215,63 @@ impl Checks<'_> {
             }
             self.need(generic.secret.values().all(is_signing_key), &["channels", "generic", name, "secret"]);
         }
+        self.sending(channels);
+    }
+
+    /// What a channel that sends through a provider cannot do without.
+    fn sending(&mut self, channels: &Channels) {
+        let Channels { sms, email, generic } = channels;
+        if sms.transport == Transport::Provider {
+            let missing =
+                [("account_sid", sms.account_sid.is_some()), ("auth_token", sms.auth_token.is_set())];
+            self.complete(&["channels", "sms"], &missing);
+        }
+        let smtp = &email.smtp;
+        self.need(smtp.port != 0, &["channels", "email", "smtp", "port"]);
+        self.need(
+            smtp.host.as_deref().is_none_or(|host| url::Host::parse(host).is_ok()),
+            &["channels", "email", "smtp", "host"],
+        );
+        let trusted = smtp.ca_file.as_ref().map(|file| (file, std::fs::metadata(file)));
+        if let Some((file, Err(error))) = trusted {
+            let message = format!("names the file {}: {error}", file.display());
+            self.refuse(&["channels", "email", "smtp", "ca_file"], message);
+        }
+        if email.transport == Transport::Provider {
+            let missing = [
+                ("smtp.host", smtp.host.is_some()),
+                ("smtp.password", smtp.username.is_none() || smtp.password.is_set()),
+                ("smtp.username", smtp.username.is_some() || !smtp.password.is_set()),
+            ];
+            self.complete(&["channels", "email"], &missing);
+            let exposed = smtp.tls == Protection::None && smtp.password.is_set() && !smtp.is_loopback();
+            if exposed {
+                let message =
+                    "cannot be \"none\" while there is a password: anybody on the way could read it; \
+                               it must be \"starttls\" or \"tls\", or the host this machine"
+                        .to_owned();
+                self.refuse(&["channels", "email", "smtp", "tls"], message);
+            }
+        }
+        for (name, generic) in generic.iter().filter(|(_, one)| one.transport == Transport::Provider) {
+            let missing = [("url", generic.url.is_some()), ("secret", generic.secret.is_set())];
+            self.complete(&["channels", "generic", name], &missing);
+        }
+    }
+
+    /// Refuses `transport = "provider"` where a key below `section` is not there.
+    fn complete(&mut self, section: &[&str], keys: &[(&str, bool)]) {
+        let missing: Vec<String> = keys
+            .iter()
+            .filter(|(_, there)| !there)
+            .map(|(key, _)| format!("{}.{key}", section.join(".")))
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        let message = format!("cannot be \"provider\" without {}", missing.join(" and "));
+        let path: Vec<&str> = section.iter().copied().chain(["transport"]).collect();
+        self.refuse(&path, message);
     }
 
     fn policy(&mut self, policy: &Policy) {

@@ -44,7 +44,8 @@ const fn secret(path: &'static str, allowed: &'static str) -> Key {
 const RANGES: &str = "a list of ranges such as [\"09:00-12:00\", \"22:00-06:00\"]";
 const SIZE: &str = "a size such as \"64MiB\"";
 const URL: &str = "a web address such as \"https://care.example.com\"";
-const TRANSPORT: &str = "\"file\", the only transport that this version knows";
+const TRANSPORT: &str = "\"file\" or \"provider\"";
+const RATE: &str = "a rate such as \"10/s\", \"60/min\" or \"1000/h\"";
 const SECRET: &str = "a text, { env = \"NAME\" }, { file = \"PATH\" }, or a list of those, newest first";
 const SIGNING: &str = "base64, with or without \"whsec_\" before it, as a text, { env = \"NAME\" }, \
                        { file = \"PATH\" }, or a list of those, newest first";
@@ -94,15 +95,25 @@ pub(super) const KEYS: &[Key] = &[
     ),
     text("channels.sms.messaging_service_sid", "a messaging service's id: MG and 32 hexadecimal digits"),
     text("channels.sms.webhook_url", URL),
+    text("channels.sms.status_webhook_url", URL),
+    text("channels.sms.rate", RATE),
     text("channels.email.transport", TRANSPORT),
     text("channels.email.from", "an address such as \"support@example.com\""),
     secret("channels.email.reply_token_key", SECRET),
     secret("channels.email.raw_secret", SIGNING),
     text("channels.email.webhook_url", URL),
+    text("channels.email.rate", RATE),
+    text("channels.email.smtp.host", "the name of a mail server such as \"smtp.example.com\""),
+    plain("channels.email.smtp.port", "a port from 1 to 65535"),
+    text("channels.email.smtp.tls", "\"starttls\", \"tls\" or \"none\""),
+    text("channels.email.smtp.username", "a text"),
+    secret("channels.email.smtp.password", SECRET),
+    text("channels.email.smtp.ca_file", "the path of a file of certificates (PEM)"),
     text("channels.generic.*.transport", TRANSPORT),
     secret("channels.generic.*.secret", SIGNING),
     text("channels.generic.*.url", URL),
     text("channels.generic.*.webhook_url", URL),
+    text("channels.generic.*.rate", RATE),
     text("tenants.*.name", "a text that customers may read, at most 100 characters"),
 ];
 

@@ -1,6 +1,7 @@
 //! Configuration, tested on texts: what is refused, with which line, and what the environment changes.
 
 mod calendars;
+mod sending;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -111,7 +112,7 @@ fn a_channel_says_what_it_cannot_be() {
     check(
         r#"
 [channels.sms]
-transport = "provider"
+transport = "pigeon"
 from = "call us, maybe"
 account_sid = "AC12"
 auth_token = { variable = "X" }
@@ -124,10 +125,7 @@ transport = "file"
 transport = "file"
 "#,
         &[
-            (
-                "config.toml:3: channels.sms.transport cannot be \"provider\"",
-                "the only transport that this version knows",
-            ),
+            ("config.toml:3: channels.sms.transport cannot be \"pigeon\"", "\"file\" or \"provider\""),
             ("config.toml:4: channels.sms.from cannot be", "+15550100200"),
             ("config.toml:5: channels.sms.account_sid cannot be", "AC and 32"),
             ("config.toml:6: channels.sms.auth_token cannot be a table", "{ env = \"NAME\" }"),

@@ -34,7 +34,7 @@ use crate::channels::{
     email::{RawEmail, RawEmailSettings},
     generic::{Generic, GenericSettings},
     reply_token::ReplyKeys,
-    twilio_sms::{TwilioSms, TwilioSmsSettings},
+    twilio_sms::{TwilioSms, TwilioSmsSettings, status::TwilioSmsStatus},
 };
 
 /// The largest webhook: larger than the largest body of the API.
@@ -95,6 +95,7 @@ impl World {
             };
             open("generic/web", Arc::new(Generic::new(generic)));
             open("raw/email", Arc::new(RawEmail::new(mail)));
+            open("twilio/sms/status", Arc::new(TwilioSmsStatus::new(sms.clone())));
             open("twilio/sms", Arc::new(TwilioSms::new(sms)));
         }
         let url = "http://127.0.0.1:8080/api/webhooks/generic/broken".to_owned();

@@ -18,6 +18,7 @@
 //! | | resolved | refused: illegal |
 //! | | any | `MessageQueued` + send, `StateChanged(replied)` where that moves |
 //! | `RecordDelivery` | any | `DeliveryChanged` where it climbs (see [`delivery`]) |
+//! | `Report` | any | `DeliveryChanged` where the message is known and it climbs |
 //! | `AddNote` | any | `NoteAdded`, once an id |
 //! | `Assign`, `Unassign` | any | `Assigned`, `Unassigned` where it differs |
 //! | `HandOff` | resolved | refused: illegal |
@@ -40,6 +41,7 @@ pub mod delivery;
 pub mod event;
 pub mod lifecycle;
 pub mod rejection;
+pub mod report;
 pub mod state;
 pub mod threading;
 
@@ -60,6 +62,7 @@ pub use event::{Event, WhyChannel};
 pub use lifecycle::{Move, Status};
 pub use receiving::CURRENT;
 pub use rejection::Rejection;
+pub use report::{DeliveryReport, SENT, sent_key};
 pub use state::{Facts, State};
 
 use crate::{
@@ -80,7 +83,7 @@ pub enum Deadline {
 
 impl Workflow for Conversation {
     const KIND: &'static str = "conversation";
-    const STATE_REVISION: u32 = 1;
+    const STATE_REVISION: u32 = 2;
     const DEADLINES_REVISION: u32 = 1;
 
     type State = State;
@@ -109,6 +112,9 @@ impl Workflow for Conversation {
             Command::Resolve { outcome, summary } => settling::resolve(facts, outcome, summary, cx),
             Command::Reopen => settling::reopen(facts, cx),
             Command::SetPriority { severity } => Ok(settling::set_priority(facts, severity, cx)),
+            Command::Report { provider_message_id, message_id, status, error, at, .. } => {
+                Ok(delivery::report(facts, &provider_message_id, message_id, status, error, at))
+            }
         }
     }
 
@@ -181,7 +187,8 @@ fn begin(command: Command, cx: &Context<'_>) -> Result<Decision<Conversation>, R
         | Command::Tag { .. }
         | Command::Resolve { .. }
         | Command::Reopen
-        | Command::SetPriority { .. } => Err(Rejection::Unknown),
+        | Command::SetPriority { .. }
+        | Command::Report { .. } => Err(Rejection::Unknown),
     }
 }
 

@@ -125,6 +125,7 @@ impl EngineBuilder {
             views: self.views,
             gauges,
             named: intake::Named::default(),
+            reports_dropped: std::sync::atomic::AtomicU64::new(0),
             advancing: tokio::sync::Mutex::new(()),
         });
         let (projected, reached) = watch::channel(0);

@@ -186,7 +186,7 @@ impl Call {
     ) -> Result<Response, Problem> {
         let signed = verified == Verified::Signed;
         match read {
-            Ok(receipt) => match keep(edge, &self.tenant, &receipt.messages, trace).await {
+            Ok(receipt) => match keep(edge, &self.tenant, &receipt, trace).await {
                 Ok(accepted) => {
                     tracing::info!(
                         new = accepted.iter().filter(|one| **one == Accepted::New).count(),
@@ -295,18 +295,27 @@ fn letter_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     kept.collect()
 }
 
-/// Makes every message durable, in the order the provider gave them.
+/// Makes every message and every report durable, in the order the provider gave them.
 async fn keep(
     edge: &Edge,
     tenant: &TenantId,
-    messages: &[Parsed],
+    receipt: &Receipt,
     trace: Uuid,
 ) -> Result<Vec<Accepted>, Unkept> {
-    let mut accepted = Vec::with_capacity(messages.len());
-    for Parsed { inbound, parts } in messages {
+    let mut accepted = Vec::with_capacity(receipt.messages.len() + receipt.reports.len());
+    for Parsed { inbound, parts } in &receipt.messages {
         let kept = loop {
             let blobs = parts.iter().map(|part| (part.key.clone(), part.bytes.clone())).collect();
             match edge.engine.receive(tenant, inbound.clone(), blobs, trace).await {
+                Ok(kept) => break kept,
+                Err(error) => pause_or_give_up(error).await?,
+            }
+        };
+        accepted.push(kept);
+    }
+    for report in &receipt.reports {
+        let kept = loop {
+            match edge.engine.report(tenant, report, trace).await {
                 Ok(kept) => break kept,
                 Err(error) => pause_or_give_up(error).await?,
             }
@@ -379,7 +388,7 @@ pub(in crate::http) async fn read_again(
         .adapter
         .receive(&call.request(), &mut || edge.engine.mint())
         .map_err(|error| Problem::invalid("payload", format!("It still cannot be read: {error}.")))?;
-    within_patience(call.patience, keep(edge, &call.tenant, &receipt.messages, trace)).await?;
+    within_patience(call.patience, keep(edge, &call.tenant, &receipt, trace)).await?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery::DeliveryStatus;
 use crate::{
     ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, TeamId},
     message::{Address, Attachment, Channel, Inbound},
@@ -102,6 +103,21 @@ pub enum Command {
     SetPriority {
         /// How urgent.
         severity: Severity,
+    },
+    /// A provider says what became of a message that it took.
+    Report {
+        /// The channel it went by.
+        channel: Channel,
+        /// The provider's id of it.
+        provider_message_id: String,
+        /// Our own id of it, where the provider gave it back.
+        message_id: Option<MessageId>,
+        /// Where it stands.
+        status: DeliveryStatus,
+        /// Why, where it failed.
+        error: Option<ActivityError>,
+        /// When we heard.
+        at: Timestamp,
     },
 }
 

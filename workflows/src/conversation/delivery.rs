@@ -11,12 +11,23 @@
 //! | delivered, read | nothing | nothing | nothing |
 //! | failed | nothing | nothing | nothing |
 //! | no longer known | nothing | nothing | nothing |
+//!
+//! Acceptance with a provider's id also takes the claim by which later reports find the conversation. Such a report of
+//! `delivered` or `read` climbs from everything below it but `failed`.
 
-use super::{Conversation, command::Delivery, event::Event, state::Facts};
+use super::{
+    Conversation,
+    command::Delivery,
+    event::Event,
+    report::{SENT, sent_key},
+    state::{Facts, SentMessage},
+};
 use crate::{
     ids::MessageId,
+    message::Channel,
+    time::Timestamp,
     words::words,
-    workflow::{Context, Decision},
+    workflow::{ActivityError, Claim, Context, Decision},
 };
 
 words! {
@@ -85,11 +96,56 @@ pub(super) fn record(
         Delivery::Failed { error } => (cx.now, DeliveryStatus::Failed, None, Some(error)),
         Delivery::Uncertain { error } => (cx.now, DeliveryStatus::Uncertain, None, Some(error)),
     };
-    match facts.send_status(message_id) {
-        Some(standing) if standing.yields_to(status) => {
-            Decision::event(Event::DeliveryChanged { at, message_id, status, provider_message_id, error })
+    let Some(send) = facts.sends.iter().find(|send| send.id == message_id) else {
+        return Decision::nothing(); // A send so old that its end is settled and forgotten.
+    };
+    let claim = provider_message_id.as_deref().and_then(|id| claim_on(send, id));
+    let decision = if send.status.yields_to(status) {
+        Decision::event(Event::DeliveryChanged { at, message_id, status, provider_message_id, error })
+    } else {
+        Decision::nothing()
+    };
+    with(decision, claim)
+}
+
+/// The claim by which reports find the conversation, where it has not been taken before.
+fn claim_on(send: &SentMessage, provider_message_id: &str) -> Option<Claim> {
+    let known = send.provider_message_id.as_deref() == Some(provider_message_id);
+    // What a receiver of one's own calls a message need not be unique, and it reports nothing.
+    let reports = !matches!(send.channel, Channel::Generic(_));
+    (reports && !known).then(|| Claim::take(SENT, sent_key(&send.channel, provider_message_id)))
+}
+
+fn with(decision: Decision<Conversation>, claim: Option<Claim>) -> Decision<Conversation> {
+    match claim {
+        Some(claim) => decision.claim(claim),
+        None => decision,
+    }
+}
+
+/// Takes what a provider says later of a message that it took, found by our id of it or by the provider's.
+pub(super) fn report(
+    facts: &Facts,
+    provider_message_id: &str,
+    message_id: Option<MessageId>,
+    status: DeliveryStatus,
+    error: Option<ActivityError>,
+    at: Timestamp,
+) -> Decision<Conversation> {
+    let named = |send: &&SentMessage| {
+        Some(send.id) == message_id || send.provider_message_id.as_deref() == Some(provider_message_id)
+    };
+    match facts.sends.iter().find(named) {
+        Some(send) if send.status.yields_to(status) => {
+            let changed = Decision::event(Event::DeliveryChanged {
+                at,
+                message_id: send.id,
+                status,
+                provider_message_id: Some(provider_message_id.to_owned()),
+                error,
+            });
+            with(changed, claim_on(send, provider_message_id))
         }
-        // No climb, or a send so old that its end is settled and forgotten.
         Some(_) | None => Decision::nothing(),
     }
 }

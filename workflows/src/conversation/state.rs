@@ -90,12 +90,16 @@ pub struct Handoff {
 }
 
 /// A send and where it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentMessage {
     /// The message.
     pub id: MessageId,
     /// Where it stands.
     pub status: DeliveryStatus,
+    /// The channel it goes by.
+    pub channel: Channel,
+    /// The provider's id of it, once it gave one.
+    pub provider_message_id: Option<String>,
 }
 
 /// What tells an inbound message from its own repetition.
@@ -178,7 +182,9 @@ impl Facts {
             Event::CustomerKnown { customer, .. } => self.customer = customer.clone(),
             Event::MessageReceived { message, .. } => self.record_inbound(message),
             Event::MessageQueued { message, .. } => self.record_queued(message),
-            Event::DeliveryChanged { message_id, status, .. } => self.record_delivery(*message_id, *status),
+            Event::DeliveryChanged { message_id, status, provider_message_id, .. } => {
+                self.record_delivery(*message_id, *status, provider_message_id.as_deref());
+            }
             Event::StateChanged { at, to, .. } => self.record_status(*to, *at),
             Event::NoteAdded { note_id, .. } => remember(&mut self.recent_notes, *note_id),
             Event::Assigned { agent, team, .. } => {
@@ -251,13 +257,21 @@ impl Facts {
         if !message.automatic {
             self.handoff = None;
         }
-        self.sends.push_back(SentMessage { id: message.message_id, status: DeliveryStatus::Queued });
+        self.sends.push_back(SentMessage {
+            id: message.message_id,
+            status: DeliveryStatus::Queued,
+            channel: message.channel.clone(),
+            provider_message_id: None,
+        });
         self.forget_settled_sends();
     }
 
-    fn record_delivery(&mut self, message_id: MessageId, status: DeliveryStatus) {
+    fn record_delivery(&mut self, message_id: MessageId, status: DeliveryStatus, provider_id: Option<&str>) {
         if let Some(send) = self.sends.iter_mut().find(|send| send.id == message_id) {
             send.status = status;
+            if let Some(id) = provider_id {
+                send.provider_message_id = Some(id.to_owned());
+            }
         }
         self.forget_settled_sends();
     }

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use throughline_workflows::{
     agent::{self, AgentPatch, AgentProfile, AgentStatus, Skill},
-    conversation::{self, CustomerCard, Delivery, NewMessage, Opening},
+    conversation::{self, CustomerCard, Delivery, DeliveryStatus, NewMessage, Opening},
     credential::{self, CredentialKind},
     customer::{self, CustomerPatch},
     ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, OperationId, TeamId, TokenId},
@@ -123,7 +123,8 @@ fn delivery() -> impl Strategy<Value = Delivery> {
     let error = ActivityError { code: None, message: "no".to_owned() };
     prop_oneof![
         time().prop_map(|at| Delivery::Accepted { at, provider_message_id: Some("x".to_owned()) }),
-        Just(Delivery::Failed { error }),
+        Just(Delivery::Failed { error: error.clone() }),
+        Just(Delivery::Uncertain { error }),
     ]
 }
 
@@ -149,6 +150,18 @@ pub(crate) fn conversation() -> impl Strategy<Value = conversation::Command> {
             replaces: None,
         });
     let sent = prop_oneof![ids(200), ids(100).prop_map(|id| MessageId(id).of_answer().0)];
+    let named = option::of(prop_oneof![ids(200), ids(100).prop_map(|id| MessageId(id).of_answer().0)]);
+    let status = select(DeliveryStatus::ALL);
+    let report = (named, channel(), select(vec!["x", "y"]), status, time()).prop_map(
+        |(named, channel, provider, status, at)| Command::Report {
+            channel,
+            provider_message_id: provider.to_owned(),
+            message_id: named.map(MessageId),
+            status,
+            error: None,
+            at,
+        },
+    );
     prop_oneof![
         6 => receive,
         2 => begin,
@@ -171,6 +184,7 @@ pub(crate) fn conversation() -> impl Strategy<Value = conversation::Command> {
             .prop_map(|(outcome, summary)| Command::Resolve { outcome, summary }),
         1 => Just(Command::Reopen),
         1 => select(Severity::ALL).prop_map(|severity| Command::SetPriority { severity }),
+        2 => report,
     ]
 }
 

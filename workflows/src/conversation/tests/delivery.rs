@@ -3,9 +3,11 @@
 use super::fixtures::*;
 use crate::{
     activity::ConversationActivity,
-    conversation::{Conversation, Delivery, DeliveryStatus, Event, command::Command},
+    conversation::{Conversation, Delivery, DeliveryStatus, Event, SENT, command::Command},
+    ids::MessageId,
+    message::{Channel, Outbound},
     scenario::{Scenario, moment},
-    workflow::{ActivityError, By, Workflow},
+    workflow::{ActivityError, By, Claim, Workflow},
 };
 
 fn accepted() -> Command {
@@ -19,6 +21,48 @@ fn error() -> ActivityError {
 
 fn failed() -> Command {
     Command::RecordDelivery { message_id: message(2), delivery: Delivery::Failed { error: error() } }
+}
+
+fn uncertain() -> Command {
+    let error = ActivityError { code: Some("timeout".to_owned()), message: "no answer".to_owned() };
+    Command::RecordDelivery { message_id: message(2), delivery: Delivery::Uncertain { error } }
+}
+
+fn claim() -> Claim {
+    Claim::take(SENT, format!("{}:SM9", outbound(2).channel))
+}
+
+fn report(message_id: Option<MessageId>, provider: &str, status: DeliveryStatus) -> Command {
+    Command::Report {
+        channel: outbound(2).channel,
+        provider_message_id: provider.to_owned(),
+        message_id,
+        status,
+        error: (status == DeliveryStatus::Failed).then(error),
+        at: moment("08:58"),
+    }
+}
+
+fn accepted_as(provider: &str) -> Vec<Event> {
+    let mut events = sent_and(None);
+    events.push(Event::DeliveryChanged {
+        at: moment("08:20"),
+        message_id: message(2),
+        status: DeliveryStatus::Sent,
+        provider_message_id: Some(provider.to_owned()),
+        error: None,
+    });
+    events
+}
+
+fn changed(status: DeliveryStatus) -> Event {
+    Event::DeliveryChanged {
+        at: moment("08:58"),
+        message_id: message(2),
+        status,
+        provider_message_id: Some("SM9".to_owned()),
+        error: (status == DeliveryStatus::Failed).then(error),
+    }
 }
 
 fn sent_and(status: Option<DeliveryStatus>) -> Vec<Event> {
@@ -36,6 +80,47 @@ fn acceptance_makes_it_sent_at_the_moment_of_acceptance() {
         provider_message_id: Some("SM9".to_owned()),
         error: None,
     }]);
+}
+
+#[test]
+fn a_send_whose_answer_was_lost_is_uncertain_until_something_is_heard() {
+    let send = ConversationActivity::Send(Box::new(outbound(2)));
+    let lost = ActivityError { code: Some("timeout".to_owned()), message: "no answer".to_owned() };
+    assert_eq!(Conversation::activity_uncertain(&send, &lost), Some(uncertain()));
+    Scenario::<Conversation>::given(sent_and(None)).when(uncertain()).then([Event::DeliveryChanged {
+        at: moment("09:00"),
+        message_id: message(2),
+        status: DeliveryStatus::Uncertain,
+        provider_message_id: None,
+        error: Some(lost),
+    }]);
+    for status in [DeliveryStatus::Sent, DeliveryStatus::Delivered, DeliveryStatus::Failed] {
+        Scenario::<Conversation>::given(sent_and(Some(DeliveryStatus::Uncertain)))
+            .when(report(Some(message(2)), "SM9", status))
+            .then([changed(status)])
+            .then_claims([claim()]);
+    }
+}
+
+#[test]
+fn a_report_finds_its_message_by_the_providers_id_and_climbs_or_changes_nothing() {
+    use DeliveryStatus::{Delivered, Failed, Queued, Read, Sent};
+    for status in [Delivered, Read, Failed] {
+        let given = Scenario::<Conversation>::given(accepted_as("SM9"));
+        given.when(report(None, "SM9", status)).then([changed(status)]).then_claims([]);
+    }
+    for status in [Queued, Sent] {
+        let given = Scenario::<Conversation>::given(accepted_as("SM9"));
+        given.when(report(None, "SM9", status)).then_nothing();
+    }
+    Scenario::<Conversation>::given(accepted_as("SM9")).when(report(None, "SM8", Delivered)).then_nothing();
+}
+
+#[test]
+fn what_a_receiver_of_ones_own_calls_a_message_is_claimed_by_nobody() {
+    let message = Outbound { channel: Channel::Generic("web".to_owned()), ..outbound(2) };
+    let given = waiting_and([queued(message, By::engine(), "08:10")]);
+    Scenario::<Conversation>::given(given).when(accepted()).then_claims([]);
 }
 
 #[test]
@@ -58,7 +143,12 @@ fn a_send_that_is_given_up_has_failed() {
 fn reports_that_do_not_climb_change_nothing() {
     use DeliveryStatus::{Delivered, Failed, Read, Sent};
     for before in [Sent, Delivered, Read, Failed] {
-        Scenario::<Conversation>::given(sent_and(Some(before))).when(accepted()).then_nothing();
+        // Whatever came first: the report that follows must find its way.
+        Scenario::<Conversation>::given(sent_and(Some(before)))
+            .when(accepted())
+            .then([])
+            .then_activities([])
+            .then_claims([claim()]);
     }
     for before in [Delivered, Read, Failed] {
         Scenario::<Conversation>::given(sent_and(Some(before))).when(failed()).then_nothing();
