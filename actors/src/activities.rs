@@ -13,6 +13,7 @@ use std::{
 use futures::FutureExt;
 use throughline_storage::{
     append::{ActivityKey, Append, CommitError, DeadLetter, LaneHold, LaneKey, PendingActivity, PendingKey},
+    codec,
     envelope::Record,
 };
 use throughline_workflows::{
@@ -25,8 +26,10 @@ use tracing::Instrument;
 use crate::{
     backoff,
     dead_letters::{ActivityLetter, reason},
+    engine::Engine,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
     performer::{Admission, AnyPerformer, Attempt, Outcome, activity_id},
+    rehydrate::RecordMeta,
     reports,
     shared::Shared,
 };
@@ -36,6 +39,9 @@ const WINDOW: usize = 1024;
 
 /// The code of an error that is a performer's panic.
 pub(crate) const PANICKED: &str = "panic";
+
+/// An activity asked for less than this ago is performed without asking whether it is still wanted.
+const CHANGE_OF_MIND: Span = Span::from_secs(1);
 
 /// What is under way.
 #[derive(Default)]
@@ -135,7 +141,11 @@ async fn start_ready(
                 if let Err(panic) = AssertUnwindSafe(attempt(&shared, &activity)).catch_unwind().await {
                     let message = panic_text(&*panic);
                     tracing::error!(panic = %message, "a try of an activity panicked");
-                    put_off(&shared, &activity, &ActivityError { code: None, message }, None).await;
+                    // A try that had begun and left its mark must not be made again: what comes next sees the mark.
+                    let kept = shared.host.journal.activity(&activity.key);
+                    if !matches!(kept, Ok(Some(PendingActivity { begun_at_ms: Some(_), .. }))) {
+                        put_off(&shared, &activity, &ActivityError { code: None, message }, None).await;
+                    }
                 }
                 activity
             });
@@ -191,7 +201,7 @@ async fn wait_behind(shared: &Shared, behind: Vec<(PendingActivity, LaneHold)>) 
 }
 
 /// One try of one activity, to a durable end.
-async fn attempt(shared: &Shared, pending: &PendingActivity) {
+async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
     // The store shows a turn shortly before it is durable: the world must not hear of one that a power cut undoes.
     if shared.host.journal.barrier().await.is_err() {
         return;
@@ -212,6 +222,17 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
             return;
         }
     };
+    if must_ask(shared, pending) {
+        match performer.still_wanted(&shared.host.journal, &entity, &payload) {
+            Ok(true) => {}
+            Ok(false) => return drop_unwanted(shared, pending, &entity).await,
+            Err(message) => {
+                tracing::error!("entity.kind" = entity.kind, "entity.id" = %entity.id, error = %message, "whether an activity is still wanted cannot be told");
+                put_off(shared, pending, &ActivityError { code: None, message }, None).await;
+                return;
+            }
+        }
+    }
     let id = activity_id(&entity, pending.key.version, pending.key.index, pending.edited.is_some());
     let number = pending.attempts + 1;
     let span = tracing::info_span!(
@@ -227,6 +248,7 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
             asked_at: Timestamp::from_millis(pending.asked_at_ms),
             now: shared.host.clock.now(),
             correlation: record.correlation,
+            engine: Engine { shared: shared.clone() },
         };
         if pending.begun_at_ms.is_some() {
             // A try of a former process, or one that never came back in this one.
@@ -249,7 +271,13 @@ async fn attempt(shared: &Shared, pending: &PendingActivity) {
         let pending = marked.as_ref().unwrap_or(pending);
         match performer.perform(payload.clone(), attempt).await {
             Outcome::Done(command) => {
-                settle(shared, pending, &entity, command, None, &record, &id).await;
+                settle(shared, pending, &entity, command, None, &record, &id, By::engine()).await;
+            }
+            Outcome::HandOver(hand_over) => {
+                let (receiver, command) = hand_over.unpack(&entity.tenant);
+                // Who gave the order is who asks the other entity.
+                let by = codec::decode::<RecordMeta>(&record.metadata).map_or_else(|_| By::engine(), |meta| meta.by);
+                settle(shared, pending, &receiver, Some(command), None, &record, &id, by).await;
             }
             Outcome::Uncertain(error) => {
                 uncertain(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
@@ -311,8 +339,31 @@ async fn uncertain(
 ) {
     tracing::error!(error = %error.message, "whether an activity was done is not known");
     match performer.uncertain(&payload, &error) {
-        Some(command) => settle(shared, pending, entity, Some(command), None, record, id).await,
+        Some(command) => {
+            settle(shared, pending, entity, Some(command), None, record, id, By::engine()).await;
+        }
         None => give_up(shared, pending, entity, performer, payload, error, record, id).await,
+    }
+}
+
+/// Whether the entity may have changed its mind since it asked. Nothing replaces an activity in the moment in which it
+/// is asked for, and the first try of most is in that moment. What a person edited and sent again is wanted.
+fn must_ask(shared: &Shared, pending: &PendingActivity) -> bool {
+    let asked_at = Timestamp::from_millis(pending.asked_at_ms);
+    pending.edited.is_none()
+        // What has begun may have been done: its entity hears of that, wanted or not.
+        && pending.begun_at_ms.is_none()
+        && (pending.attempts > 0 || shared.host.clock.now().since(asked_at) >= CHANGE_OF_MIND)
+}
+
+/// Lets go of an activity that its entity no longer wants.
+async fn drop_unwanted(shared: &Shared, pending: &PendingActivity, entity: &EntityRef) {
+    tracing::info!("entity.kind" = entity.kind, "entity.id" = %entity.id, "an activity is no longer wanted and is dropped");
+    let unhold: Vec<_> = (!pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
+    let consume = vec![PendingKey::Activity(pending.key.clone())];
+    if let Err(error) = shared.commit_patiently(Append { consume, unhold, ..Append::default() }).await {
+        tracing::warn!(%error, "an unwanted activity could not be dropped; it is looked at again");
+        tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
     }
 }
 
@@ -405,17 +456,18 @@ async fn give_up(
         stream: Some((pending.key.stream.clone(), pending.key.version)),
         reason: reason(error.message),
         attempts: pending.attempts + 1,
-        payload: throughline_storage::codec::encode(&ActivityLetter {
+        payload: codec::encode(&ActivityLetter {
             index: pending.key.index,
             lane: pending.lane.clone(),
             asked_at_ms: pending.asked_at_ms,
             payload,
         }),
     };
-    settle(shared, pending, entity, command, Some(letter), record, id).await;
+    settle(shared, pending, entity, command, Some(letter), record, id, By::engine()).await;
 }
 
 /// Hands an outcome to the entity; its commit consumes the activity and lets the lane go on.
+#[expect(clippy::too_many_arguments, reason = "an outcome is all of these")]
 async fn settle(
     shared: &Shared,
     pending: &PendingActivity,
@@ -424,6 +476,7 @@ async fn settle(
     letter: Option<DeadLetter>,
     record: &Record,
     id: &str,
+    by: By,
 ) {
     // A lane is held only by an activity that was put off before.
     let put_off = pending.attempts > 0 || pending.last_error.is_some();
@@ -442,7 +495,7 @@ async fn settle(
     let order = Order {
         command,
         meta: CommandMeta {
-            by: By::engine(),
+            by,
             cause: Cause { kind: CauseKind::Activity, id: id.to_owned() },
             correlation: record.correlation,
             idempotency: None,

@@ -19,7 +19,7 @@ use throughline_storage::{
     codec,
 };
 use throughline_workflows::{ids::TenantId, message::Inbound, time::Timestamp, workflow::Workflow};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
@@ -37,9 +37,6 @@ pub(crate) const INBOUND_SPACE: &str = "inbound";
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
-    views: Views,
-    broken: watch::Sender<Option<String>>,
-    tasks: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// What the door is told when a message is durable.
@@ -137,12 +134,12 @@ impl Engine {
 
     /// Why the engine is broken, if it is: nothing new is carried on, and only a new start helps.
     pub fn broken(&self) -> watch::Receiver<Option<String>> {
-        self.broken.subscribe()
+        self.shared.broken.subscribe()
     }
 
     /// The lists.
     pub fn views(&self) -> &Views {
-        &self.views
+        &self.shared.lists
     }
 
     /// Keeps an inbound message. When this answers, the message is durable and will be handled.
@@ -276,7 +273,7 @@ impl Engine {
         let watch = Stopwatch::start();
         host.draining.cancel();
         let tasks =
-            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let all = futures::future::join_all(tasks);
         if tokio::time::timeout(host.options.drain_timeout, all).await.is_err() {
             tracing::warn!("some work did not finish in time; it is pending and goes on at the next start");

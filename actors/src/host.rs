@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use throughline_storage::{blobs::Blobs, journal::Journal};
-use throughline_workflows::{ids::TenantId, policy::Policy};
+use throughline_workflows::{ids::TenantId, policy::Policies};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Minter};
@@ -14,17 +14,17 @@ pub(crate) struct Host {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) clock: Clock,
     pub(crate) minter: Minter,
-    pub(crate) policies: BTreeMap<TenantId, Arc<Policy>>,
-    pub(crate) no_policy: Arc<Policy>,
+    pub(crate) policies: BTreeMap<TenantId, Arc<Policies>>,
+    pub(crate) no_policies: Arc<Policies>,
     pub(crate) options: EngineOptions,
     /// Cancelled when the engine begins to drain: no new intake, timers or attempts.
     pub(crate) draining: CancellationToken,
 }
 
 impl Host {
-    /// The settings in force for `tenant`.
-    pub(crate) fn policy(&self, tenant: &TenantId) -> Arc<Policy> {
-        self.policies.get(tenant).unwrap_or(&self.no_policy).clone()
+    /// The settings of `tenant`, as they are and were.
+    pub(crate) fn policies(&self, tenant: &TenantId) -> Arc<Policies> {
+        self.policies.get(tenant).unwrap_or(&self.no_policies).clone()
     }
 }
 

@@ -1,9 +1,9 @@
 //! The port through which activities reach the world. The edge implements it; the engine only asks.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
-use throughline_storage::codec;
+use throughline_storage::{codec, journal::Journal};
 use throughline_workflows::{
     ids::TenantId,
     time::{Span, Timestamp},
@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use crate::{
     activities::PANICKED,
+    engine::Engine,
     order::{AnyCommand, EntityRef, panic_text},
+    rehydrate,
 };
 
 /// Performs what a workflow's decisions ask of the world.
@@ -65,7 +67,7 @@ impl<W: Workflow> Performer<W> for NoPerformer {
 }
 
 /// Which activity, and which try.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Attempt {
     /// The tenant.
     pub tenant: TenantId,
@@ -81,6 +83,34 @@ pub struct Attempt {
     pub now: Timestamp,
     /// Joins everything that one message or request led to.
     pub correlation: Uuid,
+    /// The engine that asks: to read what happened, and to tell entities something.
+    pub engine: Engine,
+}
+
+/// A command to another entity, which is the outcome of an activity: that entity's commit settles it.
+#[derive(Clone)]
+pub struct HandOver {
+    kind: &'static str,
+    id: Uuid,
+    command: AnyCommand,
+}
+
+impl HandOver {
+    /// The command to the entity `id` of the workflow `W`, of the same tenant.
+    pub fn to<W: Workflow>(id: Uuid, command: W::Command) -> Self {
+        Self { kind: W::KIND, id, command: Arc::new(command) }
+    }
+
+    /// The entity that is told, and what.
+    pub(crate) fn unpack(self, tenant: &TenantId) -> (EntityRef, AnyCommand) {
+        (EntityRef { tenant: tenant.clone(), kind: self.kind, id: self.id }, self.command)
+    }
+}
+
+impl fmt::Debug for HandOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a command to {} {}", self.kind, self.id)
+    }
 }
 
 /// How a try ended.
@@ -88,6 +118,8 @@ pub struct Attempt {
 pub enum Outcome<C> {
     /// It is done, and this command tells the entity; none where the entity need not know.
     Done(Option<C>),
+    /// It is a command to another entity. What that entity refuses is settled too: it has no use for it.
+    HandOver(HandOver),
     /// It may work later: after the span, or when the retry policy says.
     Retry {
         /// How long the world asked us to wait.
@@ -109,6 +141,8 @@ pub(crate) trait AnyPerformer: Send + Sync {
     fn admit(&self, activity: &[u8], attempt: &Attempt) -> Admission;
     /// The command that tells the entity that nobody knows whether the activity was done.
     fn uncertain(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand>;
+    /// Whether the entity, as its journal has it now, still wants the activity to be performed.
+    fn still_wanted(&self, journal: &Journal, entity: &EntityRef, activity: &[u8]) -> Result<bool, String>;
     /// The command that tells the entity that the activity was given up.
     fn given_up(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand>;
     /// The activity as JSON, for people.
@@ -134,6 +168,7 @@ impl<W: Workflow, P: Performer<W>> AnyPerformer for PerformerOf<W, P> {
                 Ok(Outcome::Done(command)) => {
                     Outcome::Done(command.map(|command| -> AnyCommand { Arc::new(command) }))
                 }
+                Ok(Outcome::HandOver(command)) => Outcome::HandOver(command),
                 Ok(Outcome::Retry { after, error }) => Outcome::Retry { after, error },
                 Ok(Outcome::Refused(error)) => Outcome::Refused(error),
                 Ok(Outcome::Uncertain(error)) => Outcome::Uncertain(error),
@@ -154,6 +189,11 @@ impl<W: Workflow, P: Performer<W>> AnyPerformer for PerformerOf<W, P> {
     fn uncertain(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand> {
         let activity = codec::decode::<W::Activity>(activity).ok()?;
         W::activity_uncertain(&activity, error).map(|command| -> AnyCommand { Arc::new(command) })
+    }
+
+    fn still_wanted(&self, journal: &Journal, entity: &EntityRef, activity: &[u8]) -> Result<bool, String> {
+        let activity = codec::decode::<W::Activity>(activity).map_err(|error| error.to_string())?;
+        Ok(W::still_wanted(&rehydrate::load::<W>(journal, entity, None)?.state, &activity))
     }
 
     fn given_up(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand> {

@@ -238,7 +238,10 @@ mod tests {
     /// A kept report is a file format: these bytes must be read for ever.
     #[test]
     fn a_report_is_kept_as_on_its_first_day() {
-        let first_day = "FIRST_DAY";
+        let first_day = "011000000000000000000000000000000000000000000000030300000000000000736d730300000000000000\
+            534d390110000000000000000000000000000000000000000000000101100000000000000000000000000000\
+            000000000000000002050000000101050000000000000033303030350400000000000000676f6e650095b39b\
+            a1010000";
         let hex: String =
             encode(&report(), Uuid::from_u128(3)).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, first_day);

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -13,6 +13,7 @@ use throughline_storage::append::{
     Append, ClaimKey, ClaimLifetime, CommitError, DeadLetter, StreamId, Timer,
 };
 use throughline_workflows::ids::TenantId;
+use tokio::{sync::watch, task::JoinHandle};
 use uuid::Uuid;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     introspect::inspector::AnyInspector,
     order::{AnyCommand, EntityRef, Order, Refusal},
     performer::AnyPerformer,
-    projector::{AnyView, ViewsByKind},
+    projector::{AnyView, Views, ViewsByKind},
     supervisor::Registry,
 };
 
@@ -31,6 +32,12 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) kinds: HashMap<&'static str, Kind>,
     pub(crate) views: Vec<Box<dyn AnyView>>,
+    /// The views as they are read.
+    pub(crate) lists: Views,
+    /// Why the engine is broken, once it is.
+    pub(crate) broken: watch::Sender<Option<String>>,
+    /// The engine's tasks, until it drains.
+    pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
     pub(crate) gauges: TaskGauges,
     /// Customers known to have a name.
     pub(crate) named: intake::Named,

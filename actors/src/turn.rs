@@ -243,8 +243,8 @@ impl<W: Workflow> Turn<W> {
         order: &Order,
         now: Timestamp,
     ) -> Result<Decision<W>, Refusal> {
-        let policy = self.host.policy(&self.entity.tenant);
-        let cx = Context { now, policy: &policy, by: &order.meta.by };
+        let policies = self.host.policies(&self.entity.tenant);
+        let cx = Context::new(now, &policies, &order.meta.by);
         #[cfg(feature = "testing")]
         if let Some(fault) = &self.host.options.fault {
             assert!(!fault(&self.entity, &format!("{command:?}")), "a fault was put into this turn");

@@ -6,7 +6,11 @@
 mod activities;
 #[path = "it/parcel.rs"]
 mod parcel;
+#[path = "it/reports.rs"]
+mod reports;
 #[path = "it/timers.rs"]
 mod timers;
 #[path = "it/turns.rs"]
 mod turns;
+#[path = "it/uncertain.rs"]
+mod uncertain;

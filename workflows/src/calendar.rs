@@ -19,7 +19,7 @@ mod wall;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, fmt, iter};
+use std::{collections::BTreeSet, fmt, iter, sync::LazyLock};
 
 use chrono::{DateTime, Datelike as _, Days, FixedOffset, NaiveDate};
 use chrono_tz::Tz;
@@ -73,7 +73,8 @@ pub struct CalendarError {
 }
 
 /// A checked calendar. It opens at least once a week, holidays aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "CalendarSpec", into = "CalendarSpec")]
 pub struct Calendar {
     zone: Tz,
     /// The ranges by weekday from Monday, each day's in the order of their opening; none overlap.
@@ -140,6 +141,12 @@ impl Calendar {
     pub fn always() -> Self {
         let day = || vec![Range { open: 0, close: wall::DAY }];
         Self { zone: Tz::UTC, week: std::array::from_fn(|_| day()), holidays: BTreeSet::new() }
+    }
+
+    /// The same for whoever needs to borrow it.
+    pub fn around_the_clock() -> &'static Self {
+        static ALWAYS: LazyLock<Calendar> = LazyLock::new(Calendar::always);
+        &ALWAYS
     }
 
     /// The name of the time zone.
@@ -230,6 +237,31 @@ impl Calendar {
             from: wall::first_reading(self.zone, wall::moment(date, range.open)),
             to: wall::last_reading(self.zone, wall::moment(date, range.close)),
         })
+    }
+}
+
+impl TryFrom<CalendarSpec> for Calendar {
+    type Error = CalendarErrors;
+
+    fn try_from(spec: CalendarSpec) -> Result<Self, Self::Error> {
+        Self::new(&spec).map_err(CalendarErrors)
+    }
+}
+
+/// Everything that is wrong with the description of a calendar.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct CalendarErrors(pub Vec<CalendarError>);
+
+impl From<Calendar> for CalendarSpec {
+    fn from(calendar: Calendar) -> Self {
+        let day = |ranges: Vec<Range>| ranges.iter().map(Range::to_string).collect();
+        let [mon, tue, wed, thu, fri, sat, sun] = calendar.week.map(day);
+        Self {
+            timezone: calendar.zone.name().to_owned(),
+            hours: Hours { mon, tue, wed, thu, fri, sat, sun },
+            holidays: calendar.holidays.iter().map(NaiveDate::to_string).collect(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod record;
 pub mod role;
 #[cfg(any(test, feature = "testing"))]
 pub mod scenario;
+pub mod sla;
 pub mod team;
 pub mod template;
 mod text;

@@ -1,16 +1,36 @@
-//! A tenant's settings as one checked value.
+//! A tenant's settings as one checked value, and all the versions that were ever in force.
 //!
-//! The edge makes it from configuration; decisions read it from their context.
+//! The engine makes it from the tenant's policy stream; decisions read it from their context. As JSON it reads back
+//! as it was written, and a setting that an older version did not have gets its built-in value.
 
-use std::collections::BTreeMap;
+mod targets;
+mod updates;
+mod versions;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{template::Template, time::Span};
+pub use self::{
+    targets::{Fraction, OnReopen, PauseIn, Targets, Terms, Tier, Warn},
+    updates::{INTERVAL_MAX, Updates},
+    versions::Policies,
+};
+use crate::{
+    calendar::Calendar,
+    template::Template,
+    time::{Span, Timestamp},
+    words::{IssueType, Severity, SlaTier},
+};
 
 /// Everything a tenant may set that decisions look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
+    /// Which version of the tenant's policy this is, from 1.
+    pub version: u64,
+    /// Since when it is in force.
+    pub since: Timestamp,
     /// The name customers know the tenant by, for machine messages.
     pub name: String,
     /// A customer's message within this span of the resolution reopens; later it starts a new conversation.
@@ -21,6 +41,16 @@ pub struct Policy {
     pub templates: BTreeMap<String, BTreeMap<String, String>>,
     /// The language of customers who stated none.
     pub language: String,
+    /// The time zone of customers who stated none: times are told in it.
+    pub timezone: String,
+    /// How long a waiting customer may hear nothing.
+    pub updates: Updates,
+    /// What may be promised of a case when it is opened, by issue and severity: a person wrote these.
+    pub windows: BTreeMap<IssueType, BTreeMap<Severity, Span>>,
+    /// Business calendars by name.
+    pub calendars: BTreeMap<String, Calendar>,
+    /// What is promised to customers, by tier; the built-in [`Tier`] for one that is absent.
+    pub tiers: BTreeMap<SlaTier, Tier>,
 }
 
 impl Default for Policy {
@@ -33,6 +63,13 @@ impl Default for Policy {
             acknowledge: true,
             templates: BTreeMap::from([("en".to_owned(), english)]),
             language: "en".to_owned(),
+            timezone: "UTC".to_owned(),
+            version: 1,
+            since: Timestamp::default(),
+            updates: Updates::default(),
+            windows: BTreeMap::new(),
+            calendars: BTreeMap::new(),
+            tiers: BTreeMap::new(),
         }
     }
 }
@@ -71,7 +108,50 @@ impl Policy {
                 }
             }
         }
+        if self.timezone.parse::<chrono_tz::Tz>().is_err() {
+            let what = format!("must be a time zone such as Europe/Vienna, not {:?}", self.timezone);
+            wrong("timezone".to_owned(), what);
+        }
+        for (path, what) in self.updates.mistakes() {
+            wrong(format!("updates.{path}"), what);
+        }
+        for (issue, severities) in &self.windows {
+            for (severity, _) in severities.iter().filter(|(_, span)| **span == Span::ZERO) {
+                wrong(
+                    format!("escalation.windows.{issue}.{severity}"),
+                    "must be longer than nothing".to_owned(),
+                );
+            }
+        }
+        let calendars: BTreeSet<&str> = self.calendars.keys().map(String::as_str).collect();
+        for (name, tier) in &self.tiers {
+            for (path, what) in tier.mistakes(&calendars) {
+                wrong(format!("sla.tiers.{name}.{path}"), what);
+            }
+        }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+}
+
+impl Policy {
+    /// What is promised to a customer of `tier`, where a conversation is as urgent as `severity`.
+    pub fn targets(&self, tier: SlaTier, severity: Severity) -> Targets {
+        self.tier(tier).targets(severity)
+    }
+
+    /// The tier as it is set, or the built-in one.
+    pub fn tier(&self, tier: SlaTier) -> &Tier {
+        self.tiers.get(&tier).unwrap_or(targets::built_in())
+    }
+
+    /// The calendar of that name; around the clock for none, or one that is gone.
+    pub fn hours(&self, name: Option<&str>) -> &Calendar {
+        name.and_then(|name| self.calendars.get(name)).unwrap_or(Calendar::around_the_clock())
+    }
+
+    /// What may be promised of a case, where a person wrote something down for it.
+    pub fn window(&self, issue: IssueType, severity: Severity) -> Option<Span> {
+        self.windows.get(&issue)?.get(&severity).copied()
     }
 }
 

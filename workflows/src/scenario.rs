@@ -16,7 +16,7 @@
 use uuid::Uuid;
 
 use crate::{
-    policy::Policy,
+    policy::{Policies, Policy},
     time::Timestamp,
     workflow::{By, ByKind, Claim, Context, Decision, Workflow},
 };
@@ -27,7 +27,7 @@ pub struct Scenario<W: Workflow> {
     state: W::State,
     now: Timestamp,
     by: By,
-    policy: Policy,
+    policies: Policies,
 }
 
 /// What came of the command.
@@ -44,7 +44,7 @@ impl<W: Workflow> Scenario<W> {
         for event in events {
             W::evolve(&mut state, &event);
         }
-        Self { state, now: moment("09:00"), by: By::engine(), policy: Policy::default() }
+        Self { state, now: moment("09:00"), by: By::engine(), policies: Policies::default() }
     }
 
     /// The time of the command: see [`moment`].
@@ -64,7 +64,7 @@ impl<W: Workflow> Scenario<W> {
     /// The tenant's settings.
     #[must_use]
     pub fn under(mut self, policy: Policy) -> Self {
-        self.policy = policy;
+        self.policies = Policies::only(policy);
         self
     }
 
@@ -73,7 +73,7 @@ impl<W: Workflow> Scenario<W> {
     /// # Panics
     /// If the command, once accepted, changes something when it comes again.
     pub fn when(mut self, command: W::Command) -> Outcome<W> {
-        let cx = Context { now: self.now, policy: &self.policy, by: &self.by };
+        let cx = Context::new(self.now, &self.policies, &self.by);
         let result = W::decide(&self.state, command.clone(), &cx);
         if let Ok(decision) = &result {
             for event in &decision.events {

@@ -126,3 +126,17 @@ mod tests {
         assert_eq!(error, "\"P9\" is not a severity: one of P0, P1, P2, P3");
     }
 }
+
+words! {
+    /// What a case is about.
+    IssueType, "a type of issue" {
+        /// Something does not work.
+        Technical = "technical",
+        /// Money.
+        Billing = "billing",
+        /// Operations.
+        Ops = "ops",
+        /// Law, privacy, security rules.
+        Compliance = "compliance",
+    }
+}

@@ -17,7 +17,10 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{policy::Policy, time::Timestamp};
+use crate::{
+    policy::{Policies, Policy},
+    time::Timestamp,
+};
 
 /// A durable workflow as a pure value type.
 pub trait Workflow: Sized + Send + Sync + 'static {
@@ -88,6 +91,18 @@ pub trait Workflow: Sized + Send + Sync + 'static {
         Self::Event::deserialize(deserializer)
     }
 
+    /// The command by which an entity takes up a new version of its tenant's policy. `None` where a policy changes
+    /// nothing that the entity keeps.
+    fn policy_changed() -> Option<Self::Command> {
+        None
+    }
+
+    /// Whether an activity that was asked for some time ago is still to be performed. One that no longer is, is
+    /// dropped without having been tried.
+    fn still_wanted(_state: &Self::State, _activity: &Self::Activity) -> bool {
+        true
+    }
+
     /// Activities of one entity that share a lane are performed in the order they were asked for.
     /// `None`: in any order.
     fn lane(_activity: &Self::Activity) -> Option<String> {
@@ -111,8 +126,17 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// The tenant's settings in force.
     pub policy: &'a Policy,
+    /// The same and the versions before it, by which older clocks are counted.
+    pub policies: &'a Policies,
     /// Who asks.
     pub by: &'a By,
+}
+
+impl<'a> Context<'a> {
+    /// The context of a decision at `now`, under the newest of `policies`.
+    pub fn new(now: Timestamp, policies: &'a Policies, by: &'a By) -> Self {
+        Self { now, policy: policies.in_force(), policies, by }
+    }
 }
 
 /// What a workflow wants to be true.

@@ -9,7 +9,12 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use throughline_storage::{blobs::Blobs, journal::Journal};
-use throughline_workflows::{ids::TenantId, policy::Policy, views::View, workflow::Workflow};
+use throughline_workflows::{
+    ids::TenantId,
+    policy::{Policies, Policy},
+    views::View,
+    workflow::Workflow,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +41,7 @@ pub struct EngineBuilder {
     clock: Clock,
     minter: Option<Minter>,
     options: EngineOptions,
-    policies: BTreeMap<TenantId, Arc<Policy>>,
+    policies: BTreeMap<TenantId, Arc<Policies>>,
     turns: HashMap<&'static str, Arc<dyn TurnSource>>,
     kinds: HashMap<&'static str, Kind>,
     views: Vec<Box<dyn AnyView>>,
@@ -68,7 +73,8 @@ impl EngineBuilder {
     /// The tenants and their settings.
     #[must_use]
     pub fn policies(mut self, policies: impl IntoIterator<Item = (TenantId, Policy)>) -> Self {
-        self.policies = policies.into_iter().map(|(tenant, policy)| (tenant, Arc::new(policy))).collect();
+        self.policies =
+            policies.into_iter().map(|(tenant, policy)| (tenant, Arc::new(Policies::only(policy)))).collect();
         self
     }
 
@@ -111,25 +117,28 @@ impl EngineBuilder {
             clock: self.clock,
             minter,
             policies: self.policies,
-            no_policy: Arc::new(Policy::default()),
+            no_policies: Arc::default(),
             options: self.options,
             draining: CancellationToken::new(),
         });
         let registry =
             Registry::start(host.clone(), self.turns).await.map_err(|error| StartError(error.to_string()))?;
         let gauges = TaskGauges::default();
+        let (projected, reached) = watch::channel(0);
+        let broken = watch::Sender::new(None);
         let shared = Arc::new(Shared {
             host: host.clone(),
             registry,
             kinds: self.kinds,
             views: self.views,
+            lists: Views::new(host.journal.clone(), reached),
+            broken: broken.clone(),
+            tasks: std::sync::Mutex::default(),
             gauges,
             named: intake::Named::default(),
             reports_dropped: std::sync::atomic::AtomicU64::new(0),
             advancing: tokio::sync::Mutex::new(()),
         });
-        let (projected, reached) = watch::channel(0);
-        let broken = watch::Sender::new(None);
         let watched = |name, task: BoxFuture<'static, ()>| {
             tokio::spawn(watched(name, task, host.clone(), broken.clone()))
         };
@@ -142,8 +151,8 @@ impl EngineBuilder {
             watched("supervision", Box::pin(shared.registry.clone().ended())),
             watched("store", Box::pin(failure_of_the_store(host.clone()))),
         ];
-        let views = Views::new(host.journal.clone(), reached);
-        Ok(Engine { shared, views, broken, tasks: Arc::new(std::sync::Mutex::new(tasks)) })
+        *shared.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = tasks;
+        Ok(Engine { shared })
     }
 }
 

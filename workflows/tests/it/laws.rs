@@ -9,7 +9,7 @@ use throughline_workflows::{
     credential::Credential,
     customer::Customer,
     operation::Operation,
-    policy::Policy,
+    policy::Policies,
     scenario::person,
     team::Team,
     time::{Span, Timestamp},
@@ -26,12 +26,12 @@ fn history<C: Debug>(command: impl Strategy<Value = C>) -> impl Strategy<Value =
 
 /// Gives every command twice and checks what must hold after each; answers all events.
 fn obey<W: Workflow>(history: Vec<(u64, W::Command)>) -> Vec<W::Event> {
-    let policy = Policy::default();
+    let policies = Policies::default();
     let (mut state, mut events, mut now) = (W::State::default(), Vec::new(), start());
     for (turn, (minutes, command)) in history.into_iter().enumerate() {
         now = now + Span::from_mins(minutes);
         let by = if turn % 2 == 0 { By::engine() } else { person("Grace") };
-        let cx = Context { now, policy: &policy, by: &by };
+        let cx = Context::new(now, &policies, &by);
         serde_json::to_string(&command).expect("people are shown commands as JSON");
         let copy = bincode::serialize(&command).unwrap();
         assert_eq!(bincode::serialize(&bincode::deserialize::<W::Command>(&copy).unwrap()).unwrap(), copy);
@@ -46,7 +46,7 @@ fn obey<W: Workflow>(history: Vec<(u64, W::Command)>) -> Vec<W::Event> {
                 assert_eq!(W::decide(&state, command, &cx).err(), Some(rejection), "refused twice alike");
             }
         }
-        timers_come_to_rest::<W>(&state, now, &policy);
+        timers_come_to_rest::<W>(&state, now, &policies);
     }
     let mut replayed = W::State::default();
     take::<W>(&mut replayed, &events);
@@ -67,12 +67,12 @@ fn take<W: Workflow>(state: &mut W::State, events: &[W::Event]) {
 }
 
 /// After a deadline's command, at its due time or later, the timer no longer is armed for then or before.
-fn timers_come_to_rest<W: Workflow>(state: &W::State, now: Timestamp, policy: &Policy) {
+fn timers_come_to_rest<W: Workflow>(state: &W::State, now: Timestamp, policies: &Policies) {
     for (deadline, due) in W::deadlines(state).iter() {
         for fired_at in [due.max(now), due.max(now) + Span::from_hours(100)] {
             let mut after = state.clone();
             let by = By::engine();
-            let cx = Context { now: fired_at, policy, by: &by };
+            let cx = Context::new(fired_at, policies, &by);
             let decision =
                 W::decide(&after, W::deadline_passed(deadline), &cx).expect("a timer is not refused");
             decision.events.iter().for_each(|event| W::evolve(&mut after, event));

@@ -4,7 +4,7 @@ use throughline_workflows::{
     conversation::{Command, Conversation, Delivery, Event, NewMessage, Opening, State},
     ids::{MessageId, NoteId, OperationId},
     operation::{self, Operation},
-    policy::Policy,
+    policy::Policies,
     scenario::{id, moment},
     time::{Span, Timestamp},
     workflow::{By, Context, Workflow},
@@ -13,8 +13,8 @@ use throughline_workflows::{
 use crate::fixtures;
 
 fn tell<W: Workflow>(state: &mut W::State, command: W::Command, now: Timestamp) -> Vec<W::Event> {
-    let (policy, by) = (Policy::default(), By::engine());
-    let decision = W::decide(state, command, &Context { now, policy: &policy, by: &by }).unwrap();
+    let (policies, by) = (Policies::default(), By::engine());
+    let decision = W::decide(state, command, &Context::new(now, &policies, &by)).unwrap();
     decision.events.iter().for_each(|event| W::evolve(state, event));
     decision.events
 }
