@@ -6,10 +6,14 @@
 mod crash;
 #[path = "it/load.rs"]
 mod load;
+#[path = "it/mail_server.rs"]
+mod mail_server;
 #[path = "it/provider.rs"]
 mod provider;
 #[path = "it/refusals.rs"]
 mod refusals;
+#[path = "it/sending.rs"]
+mod sending;
 #[path = "it/server.rs"]
 mod server;
 #[path = "it/stories.rs"]
