@@ -9,6 +9,7 @@ mod check;
 mod keys;
 mod overlay;
 mod problem;
+mod rate;
 mod secret;
 mod sections;
 mod tree;
@@ -34,8 +35,9 @@ use throughline_workflows::{
 use self::tree::Node;
 
 pub use self::{
-    channels::{Channels, Door, Email, Generic, Sms, Transport},
+    channels::{Channels, Door, Email, Generic, Sms, Smtp, Tls, Transport},
     problem::{ConfigErrors, Place, Problem},
+    rate::{Rate, RateError},
     secret::{Secret, ensure_reply_token_key},
     sections::{
         Actors, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage,
@@ -303,6 +305,14 @@ impl Config {
             for door in channels.doors().iter().filter(|door| !door.secret.is_set()) {
                 let (channel, key) = (door.channel.path_name(), door.key);
                 warnings.push(format!("channels.{channel}{of} has no {key}: {consequence}"));
+            }
+            if channels.sms.transport == Transport::Provider && !channels.sms_reports_arrive(public_url) {
+                warnings.push(format!(
+                    "channels.sms{of} sends, but server.public_url is {public_url}: the provider is not asked to report what becomes of a message"
+                ));
+            }
+            for channel in channels.sending_as_the_example() {
+                warnings.push(format!("channels.{channel}{of} sends, but its from is the built-in example"));
             }
         }
         if self.clock.mode == ClockMode::Manual {

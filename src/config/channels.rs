@@ -6,8 +6,7 @@ use serde::Deserialize;
 
 use throughline_workflows::{ids::TenantId, message::Channel};
 
-use super::{secret::Secret, web_url::WebUrl};
-use crate::channels::{email::smtp::Protection, sending::rate::Rate};
+use super::{rate::Rate, secret::Secret, web_url::WebUrl};
 
 /// A rate that no provider minds.
 const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
@@ -130,6 +129,19 @@ impl Default for Email {
     }
 }
 
+/// How a connection to a mail server is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// It begins in the open and must be upgraded before anything is said.
+    #[default]
+    Starttls,
+    /// TLS from the first byte.
+    Tls,
+    /// Not at all.
+    None,
+}
+
 /// `[channels.email.smtp]`: the mail server that takes what we send.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -139,7 +151,7 @@ pub struct Smtp {
     /// Its port.
     pub port: u16,
     /// How the connection is protected.
-    pub tls: Protection,
+    pub tls: Tls,
     /// The user name, where it asks for a login.
     pub username: Option<String>,
     /// The password, where it asks for a login.
@@ -165,7 +177,7 @@ impl Default for Smtp {
         Self {
             host: None,
             port: 587,
-            tls: Protection::Starttls,
+            tls: Tls::Starttls,
             username: None,
             password: Secret::from_variable("SMTP_PASSWORD"),
             ca_file: None,
@@ -236,6 +248,30 @@ impl Channels {
     pub fn sms_status_url(&self, public_url: &WebUrl, tenant: &TenantId) -> String {
         let url = self.sms.status_webhook_url.as_ref();
         address(url, "/api/webhooks/twilio/sms/status", public_url, tenant)
+    }
+
+    /// Whether the provider of text messages could report to us: one elsewhere cannot reach this machine by a name that
+    /// only this machine has.
+    pub fn sms_reports_arrive(&self, public_url: &WebUrl) -> bool {
+        let Sms { status_webhook_url, base_url, .. } = &self.sms;
+        status_webhook_url.is_some() || !public_url.is_loopback() || base_url.is_loopback()
+    }
+
+    /// The channels that send through a provider from the address that is built in as an example.
+    pub(super) fn sending_as_the_example(&self) -> Vec<&'static str> {
+        let Self { sms, email, .. } = self;
+        let provider = |transport| transport == Transport::Provider;
+        let sms_does = provider(sms.transport)
+            && sms.messaging_service_sid.is_none()
+            && sms.from == Sms::default().from
+            && !sms.base_url.is_loopback();
+        let email_does =
+            provider(email.transport) && email.from == Email::default().from && !email.smtp.is_loopback();
+        [("sms", sms_does), ("email", email_does)]
+            .into_iter()
+            .filter(|(_, does)| *does)
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// Every secret, with the path of its key below `channels`.

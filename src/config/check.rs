@@ -9,11 +9,9 @@ use serde::de::DeserializeOwned;
 
 use throughline_workflows::{message::is_generic_name, policy::Policy, time::Span};
 
-use crate::channels::email::smtp::Protection;
-
 use super::{
     Config, Environment,
-    channels::{Channels, Transport},
+    channels::{Channels, Tls, Transport},
     keys::{self, Found, Kind},
     problem::{Place, Problem},
     sections::ClockMode,
@@ -244,7 +242,7 @@ impl Checks<'_> {
                 ("smtp.username", smtp.username.is_some() || !smtp.password.is_set()),
             ];
             self.complete(&["channels", "email"], &missing);
-            let exposed = smtp.tls == Protection::None && smtp.password.is_set() && !smtp.is_loopback();
+            let exposed = smtp.tls == Tls::None && smtp.password.is_set() && !smtp.is_loopback();
             if exposed {
                 let message =
                     "cannot be \"none\" while there is a password: anybody on the way could read it; \

@@ -14,15 +14,15 @@ use crate::{
         email::{
             compose::{Mail, MailSender},
             notice::Notice,
-            smtp::{Smtp, SmtpSettings},
+            smtp::{Protection, Smtp, SmtpSettings},
         },
         file::{FileSender, FileTransport},
         generic::post::{Post, PostSettings},
-        sending::{SendOutcome, Sender, Sending, failure, gate::Gate, http, rate::Rate},
+        sending::{SendOutcome, Sender, Sending, failure, gate::Gate, http, rate},
         signature::WebhookSecret,
         twilio_sms::send::{TwilioSend, TwilioSendSettings},
     },
-    config::{Config, Email, Generic, Sms, TenantConfig, Transport},
+    config::{Config, Email, Generic, Rate, Sms, TenantConfig, Tls, Transport},
 };
 
 /// One channel's way out.
@@ -143,6 +143,7 @@ impl Ways<'_> {
         };
         // A folder has no rate to keep to.
         let rate = rate.filter(|_| through_provider);
+        let rate = rate.map(|rate| rate::Rate { count: rate.count(), span: rate.span() });
         let gate = Gate::new(format!("{channel} of {}", tenant.id), rate, self.clock.clone());
         routes.insert(channel, Route { sender, gate });
     }
@@ -167,7 +168,11 @@ impl Ways<'_> {
         let settings = SmtpSettings {
             host: smtp.host.clone().context("channels.email.smtp.host is missing")?,
             port: smtp.port,
-            protection: smtp.tls,
+            protection: match smtp.tls {
+                Tls::Starttls => Protection::Starttls,
+                Tls::Tls => Protection::Tls,
+                Tls::None => Protection::None,
+            },
             login: smtp.username.clone().zip(password),
             trusted: smtp.ca_file.as_deref().map(Into::into),
         };

@@ -9,6 +9,15 @@ use std::{
 use axum::{body::to_bytes, extract::Request, http::StatusCode};
 use serde_json::{Value, json};
 
+use throughline::{
+    channels::{email::notice::Notice, sending::SendOutcome},
+    config::Config,
+    performers::Outside,
+};
+use throughline_actors::clock::Clock;
+use throughline_storage::blobs::Blobs;
+use throughline_workflows::ids::TenantId;
+
 use crate::{
     mail_server::{LOGIN, MailServer},
     provider::{self, AUTH_TOKEN},
@@ -160,6 +169,44 @@ async fn a_bounce_makes_the_mail_that_came_back_failed() {
     assert_eq!(message["delivery"]["error_code"], "5.1.1", "{message:#}");
     let conversation = only_conversation(&server, 2).await;
     assert_eq!(conversation["messages_total"], 2, "the bounce is no message: {conversation:#}");
+}
+
+#[tokio::test]
+async fn a_notice_leaves_by_the_mail_server_and_is_the_same_mail_on_every_try() {
+    let post = MailServer::start_secure();
+    let folder = tempfile::tempdir().unwrap();
+    let environment = BTreeMap::from([("SMTP_PASSWORD".to_owned(), LOGIN.1.to_owned())]);
+    let text = format!(
+        "[storage]\npath = {:?}\n[channels.email]\ntransport = \"provider\"\nsmtp = {{ host = \"localhost\", \
+         port = {}, username = {:?}, ca_file = {:?} }}\n",
+        folder.path(),
+        post.port,
+        LOGIN.0,
+        post.authority()
+    );
+    let config = Config::read(&text, "config.toml", &environment).unwrap().config;
+    let blobs = Arc::new(Blobs::open(folder.path().join("blobs")).unwrap());
+    let clock = Clock::manual("2026-11-21T09:30:00Z".parse().unwrap());
+    let outside = Outside::new(&config, blobs, clock.clone()).unwrap();
+    let notice = Notice {
+        id: "unreachable.0193".to_owned(),
+        to: "lead@example.com".to_owned(),
+        subject: "A customer cannot be reached".to_owned(),
+        text: "Every channel has failed.".to_owned(),
+        at: clock.now(),
+    };
+    let tenant = TenantId::default_tenant();
+    let accepted =
+        SendOutcome::Accepted { provider_message_id: Some("notice.unreachable.0193@example.com".to_owned()) };
+    for _ in 0..2 {
+        assert_eq!(outside.notice(&tenant, &notice).await, accepted);
+    }
+    let received = post.until(2).await;
+    assert_eq!(received[0].mail, received[1].mail);
+    assert_eq!(received[0].header("Auto-Submitted"), "auto-generated");
+    assert_eq!(received[0].to, ["lead@example.com"]);
+    let refused = outside.notice(&tenant, &Notice { to: "nobody".to_owned(), ..notice }).await;
+    assert!(matches!(refused, SendOutcome::Refused(_)), "{refused:?}");
 }
 
 /// What a provider was asked, as a form, and where.

@@ -30,11 +30,9 @@ const CONNECTIONS_MAX: u32 = 4;
 pub const AUTHENTICATION: &str = "authentication";
 
 /// How a connection is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// It begins in the open and must be upgraded before anything is said (port 587).
-    #[default]
     Starttls,
     /// TLS from the first byte (port 465).
     Tls,

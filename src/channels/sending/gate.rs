@@ -67,7 +67,8 @@ impl Gate {
         if let Some(limit) = &self.limit
             && let Err(after) = limit.admit()
         {
-            let why = format!("{} sends no faster than {}", self.name, limit.rate());
+            let Rate { count, span } = limit.rate();
+            let why = format!("{} sends no more than {count} in {span}", self.name);
             return Err(NotNow { after, why });
         }
         state.breaker.admit(now).map_err(|until| closed(until, &self.name))
@@ -105,9 +106,10 @@ mod tests {
     use super::*;
     use crate::channels::sending::{breaker::FAILURES_MAX, failure};
 
-    fn gate(rate: Option<&str>) -> (Gate, Clock) {
+    fn gate(count: Option<u32>) -> (Gate, Clock) {
         let clock = Clock::manual("2026-11-21T09:30:00Z".parse().unwrap());
-        let rate = rate.map(|rate| rate.parse().unwrap());
+        let count = count.and_then(std::num::NonZeroU32::new);
+        let rate = count.map(|count| Rate { count, span: Span::from_secs(1) });
         (Gate::new("sms of default".to_owned(), rate, clock.clone()), clock)
     }
 
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_kept() {
-        let (gate, _) = gate(Some("3/s"));
+        let (gate, _) = gate(Some(3));
         assert_eq!((0..10).filter(|_| gate.admit().is_ok()).count(), 3);
     }
 }

@@ -4,11 +4,10 @@
 //! messages do not all come back for the one place that gets free.
 
 use std::{
-    fmt,
     num::NonZeroU32,
     ops::Add,
-    str::FromStr,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use governor::{
@@ -18,75 +17,24 @@ use governor::{
     nanos::Nanos,
     state::{InMemoryState, NotKeyed},
 };
-use serde::{Deserialize, Deserializer, de};
 
 use throughline_actors::clock::Clock;
 use throughline_workflows::time::{Span, Timestamp};
 
-/// So many in a span: `10/s`, `60/min`, `1000/h`.
+/// So many in a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    count: NonZeroU32,
-    unit: Unit,
+    /// How many.
+    pub count: NonZeroU32,
+    /// In what time; not zero.
+    pub span: Span,
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Second,
-    Minute,
-    Hour,
-}
-
-/// Why a text is no rate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a rate such as \"10/s\", \"60/min\" or \"1000/h\"")]
-pub struct RateError(String);
 
 impl Rate {
-    /// `count` a second.
-    pub const fn per_second(count: NonZeroU32) -> Self {
-        Self { count, unit: Unit::Second }
-    }
-
+    /// All of them at once, and then one after the other.
     fn quota(self) -> Quota {
-        match self.unit {
-            Unit::Second => Quota::per_second(self.count),
-            Unit::Minute => Quota::per_minute(self.count),
-            Unit::Hour => Quota::per_hour(self.count),
-        }
-    }
-}
-
-impl FromStr for Rate {
-    type Err = RateError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || RateError(text.to_owned());
-        let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
-        let unit = match unit.trim() {
-            "s" => Unit::Second,
-            "min" => Unit::Minute,
-            "h" => Unit::Hour,
-            _ => return Err(wrong()),
-        };
-        Ok(Self { count: count.trim().parse().map_err(|_| wrong())?, unit })
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.unit {
-            Unit::Second => "s",
-            Unit::Minute => "min",
-            Unit::Hour => "h",
-        };
-        write!(f, "{}/{unit}", self.count)
-    }
-}
-
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        let between = (self.span.to_std() / self.count.get()).max(Duration::from_millis(1));
+        Quota::with_period(between).unwrap_or(Quota::per_second(self.count)).allow_burst(self.count)
     }
 }
 
@@ -169,24 +117,18 @@ impl Limit {
 mod tests {
     use super::*;
 
+    fn rate(count: u32, span: Span) -> Rate {
+        Rate { count: NonZeroU32::new(count).unwrap(), span }
+    }
+
     fn clock() -> Clock {
         Clock::manual("2026-11-21T09:30:00Z".parse().unwrap())
     }
 
     #[test]
-    fn a_rate_is_read_as_it_is_written() {
-        for text in ["10/s", "60/min", "1000/h"] {
-            assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
-        }
-        for text in ["", "10", "0/s", "ten/s", "10/d", "-1/s"] {
-            assert!(text.parse::<Rate>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn what_is_turned_away_comes_back_one_after_the_other_and_is_let_in() {
         let clock = clock();
-        let limit = Limit::new("2/s".parse().unwrap(), clock.clone());
+        let limit = Limit::new(rate(2, Span::from_secs(1)), clock.clone());
         assert_eq!(limit.admit(), Ok(()));
         assert_eq!(limit.admit(), Ok(()));
         let mut waits: Vec<u64> = (0..4).map(|_| limit.admit().unwrap_err().as_millis()).collect();
@@ -201,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_lets_no_more_in_than_the_rate() {
-        let limit = Limit::new("60/min".parse().unwrap(), clock());
+        let limit = Limit::new(rate(60, Span::from_mins(1)), clock());
         assert_eq!((0..200).filter(|_| limit.admit().is_ok()).count(), 60);
     }
 }

@@ -1,10 +1,7 @@
 //! What a channel needs in order to send through its provider.
 
 use super::{check, read, with};
-use crate::{
-    channels::email::smtp::Protection,
-    config::{Channels, Transport},
-};
+use crate::config::{Channels, Tls, Transport};
 
 const COMPLETE: &str = r#"
 [channels.sms]
@@ -25,7 +22,7 @@ secret = "c2VjcmV0"
 fn with_everything_that_is_needed_a_channel_sends() {
     let Channels { sms, email, generic } = with(COMPLETE, &[]).channels;
     assert_eq!((sms.transport, sms.rate.unwrap().to_string().as_str()), (Transport::Provider, "1/s"));
-    assert_eq!((email.smtp.tls, email.smtp.port), (Protection::Tls, 465));
+    assert_eq!((email.smtp.tls, email.smtp.port), (Tls::Tls, 465));
     assert_eq!(generic["shop"].transport, Transport::Provider);
 }
 
@@ -102,4 +99,20 @@ fn a_login_is_whole_and_never_goes_in_the_open() {
             ("config.toml:3: channels.email.smtp.ca_file names the file /no/such/file", "No such file"),
         ],
     );
+}
+
+#[test]
+fn what_sends_but_may_not_be_meant_is_warned_of() {
+    let warnings = read(COMPLETE).unwrap().warnings.join("\n");
+    for warning in [
+        "channels.sms sends, but server.public_url is http://127.0.0.1:8080",
+        "channels.sms sends, but its from is the built-in example",
+        "channels.email sends, but its from is the built-in example",
+    ] {
+        assert!(warnings.contains(warning), "{warning} in {warnings}");
+    }
+    let meant = format!("server.public_url = \"https://care.example.com\"\n{COMPLETE}")
+        .replace("rate = \"1/s\"", "from = \"+15550100300\"")
+        .replace("smtp = {", "from = \"care@example.com\"\nsmtp = {");
+    assert_eq!(read(&meant).unwrap().warnings.iter().filter(|one| one.contains("sends")).count(), 0);
 }
