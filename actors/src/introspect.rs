@@ -331,6 +331,7 @@ impl Engine {
             last_error: pending.last_error,
             next_try_at: Timestamp::from_millis(ready_at_ms),
             asked_at: Timestamp::from_millis(pending.asked_at_ms),
+            begun_at: pending.begun_at_ms.map(Timestamp::from_millis),
         }
     }
 }

@@ -1,6 +1,8 @@
 """A mail server for tests: takes mail over SMTP, with STARTTLS and a login where asked, and keeps it in a folder.
 
-    python mail_server.py FOLDER [--tls CERTIFICATE KEY] [--login USER PASSWORD]
+    python mail_server.py FOLDER [--tls CERTIFICATE KEY [--tls-first]] [--login USER PASSWORD]
+
+TLS begins with STARTTLS, or with the first byte where that is asked for.
 
 Says `listening PORT` once it does. Each mail taken is FOLDER/NUMBER.eml, and FOLDER/NUMBER.json says how it came. Some
 recipients are special, by the part before the `@`:
@@ -50,7 +52,7 @@ class Keeper:
         how = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "tls": session.ssl is not None,
+            "tls": server.transport.get_extra_info("ssl_object") is not None,
             "user": user,
         }
         with open(path + ".tmp", "w") as file:
@@ -74,22 +76,26 @@ async def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("folder")
     arguments.add_argument("--tls", nargs=2)
+    arguments.add_argument("--tls-first", action="store_true")
     arguments.add_argument("--login", nargs=2)
     given = arguments.parse_args()
     options = {"hostname": "localhost", "enable_SMTPUTF8": False}
+    context = None
     if given.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*given.tls)
+    starttls = context is not None and not given.tls_first
+    if starttls:
         options.update(tls_context=context, require_starttls=True)
     if given.login:
         options.update(
             authenticator=authenticator(*given.login),
             auth_required=True,
-            auth_require_tls=bool(given.tls),
+            auth_require_tls=starttls,
         )
     keeper = Keeper(given.folder)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(keeper, **options), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: SMTP(keeper, **options), "127.0.0.1", 0, ssl=None if starttls else context)
     print("listening", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

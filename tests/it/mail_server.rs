@@ -24,34 +24,40 @@ pub(crate) struct MailServer {
     child: Child,
     folder: tempfile::TempDir,
     pub(crate) port: u16,
-    secure: bool,
+    protection: &'static str,
 }
 
 impl MailServer {
     /// One that anybody on this machine may hand mail to.
     pub(crate) fn start() -> Self {
-        Self::start_with(false)
+        Self::start_with("none")
     }
 
     /// One that asks for STARTTLS and [`LOGIN`].
     pub(crate) fn start_secure() -> Self {
-        Self::start_with(true)
+        Self::start_with("starttls")
     }
 
-    fn start_with(secure: bool) -> Self {
+    /// One that speaks TLS from the first byte and asks for [`LOGIN`].
+    pub(crate) fn start_tls() -> Self {
+        Self::start_with("tls")
+    }
+
+    fn start_with(protection: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(root.join("target/test-tools/bin/python"));
         command.arg(root.join("tests/it/mail_server.py")).arg(folder.path()).stdout(Stdio::piped());
-        if secure {
+        if protection != "none" {
             let (certificate, key) = certify(folder.path());
             command.arg("--tls").args([certificate, key]).args(["--login", LOGIN.0, LOGIN.1]);
+            command.args((protection == "tls").then_some("--tls-first"));
         }
         let mut child = command.spawn().expect("`make tools` installs what the tests need");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.trim().strip_prefix("listening ").and_then(|port| port.parse().ok());
-        Self { child, folder, port: port.expect("`make tools` installs what the tests need"), secure }
+        Self { child, folder, port: port.expect("`make tools` installs what the tests need"), protection }
     }
 
     /// The authority that its certificate is signed by (PEM).
@@ -65,11 +71,11 @@ impl MailServer {
             .set("CHANNELS__EMAIL__TRANSPORT", "provider")
             .set("CHANNELS__EMAIL__SMTP__HOST", "localhost")
             .set("CHANNELS__EMAIL__SMTP__PORT", self.port.to_string());
-        if !self.secure {
-            return site.set("CHANNELS__EMAIL__SMTP__TLS", "none");
+        let site = site.set("CHANNELS__EMAIL__SMTP__TLS", self.protection);
+        if self.protection == "none" {
+            return site;
         }
-        site.set("CHANNELS__EMAIL__SMTP__TLS", "starttls")
-            .set("CHANNELS__EMAIL__SMTP__CA_FILE", self.authority().display().to_string())
+        site.set("CHANNELS__EMAIL__SMTP__CA_FILE", self.authority().display().to_string())
             .set("CHANNELS__EMAIL__SMTP__USERNAME", LOGIN.0)
             .variable("SMTP_PASSWORD", LOGIN.1)
     }

@@ -119,6 +119,29 @@ async fn a_mail_server_whose_certificate_nobody_vouches_for_gets_nothing() {
 }
 
 #[tokio::test]
+async fn a_mail_server_that_speaks_tls_from_the_first_byte_is_spoken_to_so() {
+    let post = MailServer::start_tls();
+    let server = post.serve(Site::new()).start();
+    provider::mail(&server, mail("g1@customer.example", "ada@customer.example", "Hello", "")).await.ok();
+    let received = post.until(1).await.remove(0);
+    assert!(received.tls && received.user.as_deref() == Some(LOGIN.0), "{received:#?}");
+}
+
+#[tokio::test]
+async fn a_mail_server_that_cannot_encrypt_gets_nothing_where_that_is_asked_for() {
+    let post = MailServer::start();
+    let site = post.serve(Site::new()).set("CHANNELS__EMAIL__SMTP__TLS", "starttls");
+    let server = site.start();
+    provider::mail(&server, mail("h1@customer.example", "ada@customer.example", "Hello", "")).await.ok();
+    server
+        .until("/api/v1/system/activities", |list| {
+            list["items"][0]["last_error"].as_str()?.contains("STARTTLS").then_some(())
+        })
+        .await;
+    assert!(post.received().is_empty());
+}
+
+#[tokio::test]
 async fn a_refused_recipient_has_failed_and_one_that_is_put_off_gets_the_mail_later() {
     let post = MailServer::start();
     let site = post.serve(Site::new());

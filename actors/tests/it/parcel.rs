@@ -187,7 +187,7 @@ impl Workflow for Parcel {
     }
 
     fn activity_uncertain(activity: &Say, _: &ActivityError) -> Option<Command> {
-        Some(Command::Wondered(activity.what.clone()))
+        (!activity.what.contains("unspeakable")).then(|| Command::Wondered(activity.what.clone()))
     }
 
     fn event_type(event: &Event) -> EventType {

@@ -31,6 +31,7 @@ async fn a_try_cut_off_by_a_power_cut_is_uncertain_and_not_made_again() {
     let id = engine.mint();
     announce(&engine, id, "once, then silence").await;
     announcer.until_heard(1).await;
+    assert_eq!(engine.activities(10).unwrap()[0].begun_at, Some(engine.now()));
 
     let world = world.after_power_cut();
     announcer.break_silence();
@@ -79,6 +80,20 @@ async fn an_uncertain_outcome_is_told_and_the_lane_goes_on() {
     let state = state(&engine, id).await;
     assert_eq!((state.uncertain, state.announced), (vec!["once".to_owned()], vec!["next".to_owned()]));
     assert!(engine.activities(10).unwrap().is_empty() && engine.dead_letters(None).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_workflow_without_a_word_for_it_hears_that_it_was_given_up() {
+    let world = World::new();
+    let announcer = Announcer::default();
+    announcer.answers([Outcome::Uncertain(error("the line went dead"))]);
+    let engine = start(&world, &announcer).await;
+    let id = engine.mint();
+    announce(&engine, id, "once, unspeakable").await;
+    engine.settle().await.unwrap();
+    assert_eq!(state(&engine, id).await.failed, ["once, unspeakable"]);
+    let letters = engine.dead_letters(None).unwrap();
+    assert_eq!((letters.len(), letters[0].reason.as_str()), (1, "the line went dead"));
 }
 
 #[tokio::test]

@@ -250,6 +250,8 @@ struct Figures {
     activities_in_flight: usize,
     /// Webhooks refused for their signature since the start.
     webhooks_refused: u64,
+    /// Delivery reports since the start that were about no message of ours.
+    reports_dropped: u64,
     /// What commits cost since the start.
     commits: Commits,
 }
@@ -296,6 +298,7 @@ async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Fi
         timers_in_flight: status.timers_in_flight,
         activities_in_flight: status.activities_in_flight,
         webhooks_refused: edge.refused_webhooks.load(Ordering::Relaxed),
+        reports_dropped: edge.engine.reports_dropped(),
         commits: Commits {
             groups: commits.groups,
             appends: commits.appends,
