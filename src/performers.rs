@@ -1,6 +1,6 @@
 //! Who does what the engine asks of the world: each message to its channel's transport.
 //!
-//! Which transport that is stands in the configuration and is settled once, in [`routes`]. Here a try is let through
+//! Which transport that is stands in the configuration and is settled once, in `routes`. Here a try is let through
 //! or put off by its channel's gate, made, and its outcome told to the engine.
 
 mod routes;
