@@ -20,11 +20,16 @@ use throughline_workflows::{
     workflow::ActivityError,
 };
 
+use crate::channels::draft::line;
+
 /// How long one try may take, in the machine's time.
 pub const TRY_MAX: Duration = Duration::from_secs(30);
 
 /// The longest of a provider's words that is kept with an error, in bytes.
 const SAID_MAX: usize = 400;
+
+/// So many digits are a telephone number; dates and codes have fewer.
+const NUMBER_DIGITS_MIN: usize = 9;
 
 /// Gives a file of the message by its blob key.
 pub type ReadFile<'a> = dyn Fn(String) -> BoxFuture<'static, io::Result<Bytes>> + Send + Sync + 'a;
@@ -94,9 +99,33 @@ pub fn failure(code: impl Into<String>, message: impl Into<String>) -> ActivityE
     ActivityError { code: Some(code.into()), message: message.into() }
 }
 
-/// What a provider said, on one line and not too long of it.
+/// What a provider said, on one line and not too long of it, without the addresses that it may have named: errors are
+/// logged, and addresses never are.
 pub fn said(text: &str) -> String {
-    crate::channels::draft::line(text, SAID_MAX)
+    let text = line(text, SAID_MAX);
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    for word in &mut words {
+        if word.contains('@') {
+            *word = "(address)";
+        } else if digits_in_a_row(word) >= NUMBER_DIGITS_MIN {
+            *word = "(number)";
+        }
+    }
+    words.join(" ")
+}
+
+/// The most digits of a word that nothing but the usual marks of a telephone number stands between.
+fn digits_in_a_row(word: &str) -> usize {
+    let (mut most, mut count) = (0, 0);
+    for c in word.chars() {
+        match c {
+            '0'..='9' => count += 1,
+            '+' | '-' | '(' | ')' | '/' => {}
+            _ => count = 0,
+        }
+        most = most.max(count);
+    }
+    most
 }
 
 /// Every file of a message that is a blob of ours, by its key.
@@ -125,4 +154,22 @@ pub async fn read_files(sending: &Sending<'_>) -> Result<BTreeMap<String, Bytes>
 /// There is no such file.
 pub fn file_of(files: &BTreeMap<String, Bytes>, key: &str) -> io::Result<Bytes> {
     files.get(key).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_said_names_nobody() {
+        for (words, kept) in [
+            ("550 5.1.1 <gone@x.example>:\r\n no such user", "550 5.1.1 (address) no such user"),
+            ("The 'To' number +15550123456 is not valid.", "The 'To' number (number) is not valid."),
+            ("call +1-555-012-3456 now", "call (number) now"),
+            ("[192.0.2.25] 421 4.7.0 try later, 2026-11-21", "[192.0.2.25] 421 4.7.0 try later, 2026-11-21"),
+        ] {
+            assert_eq!(said(words), kept);
+        }
+        assert!(said(&"é".repeat(1000)).len() <= SAID_MAX);
+    }
 }

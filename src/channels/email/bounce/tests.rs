@@ -1,6 +1,7 @@
 //! Mail that comes back, and what it says of the mail that went out.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use throughline_workflows::{conversation::DeliveryStatus, ids::TenantId, message::Channel};
 
@@ -100,4 +101,12 @@ fn an_id_that_somebody_made_up_ties_nothing() {
         taken(&[(&our_id(), "0199d2f0-5a11-7c3e-9b1d-2f6f0a1b2c3d.3.0.aaaaaaaaaaaaaaaa@care.example")]);
     assert!(receipt.reports.is_empty());
     assert!(receipt.messages[0].inbound.automatic);
+}
+
+proptest! {
+    #[test]
+    fn a_report_may_hold_anything(text in "[ -~\r\n:;é]{0,300}") {
+        let receipt = taken(&[("Action: failed", &text)]);
+        prop_assert_eq!(receipt.messages.len() + receipt.reports.len() + receipt.ignored, 1);
+    }
 }
