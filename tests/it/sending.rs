@@ -354,6 +354,64 @@ async fn a_text_message_cut_off_by_a_crash_is_uncertain_until_twilio_reports_on_
     last_message(&server, "delivered").await;
 }
 
+/// A receiver of one's own that is silent the first time it is asked; what it was asked, by `webhook-id`, and how each
+/// was signed.
+async fn receiver() -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/messages", listener.local_addr().unwrap());
+    let asked: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+    let kept = asked.clone();
+    let app = axum::Router::new().fallback(move |request: Request| {
+        let kept = kept.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let header = |name: &str| parts.headers[name].to_str().unwrap().to_owned();
+            let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            let right = provider::webhook_signature(&id, &timestamp, &text);
+            assert_eq!(header("webhook-signature"), format!("v1,{right}"));
+            let count = {
+                let mut kept = kept.lock().unwrap();
+                kept.push((id, serde_json::from_str(&text).unwrap()));
+                kept.len()
+            };
+            if count == 1 {
+                std::future::pending::<()>().await;
+            }
+            axum::Json(json!({ "id": "their-1" }))
+        }
+    });
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn a_message_to_a_receiver_of_ones_own_is_posted_again_under_the_same_id_after_a_crash() {
+    let (url, asked) = receiver().await;
+    let site = Site::new()
+        .set("CHANNELS__GENERIC__WEB__TRANSPORT", "provider")
+        .set("CHANNELS__GENERIC__WEB__URL", url)
+        .set("CHANNELS__GENERIC__WEB__SECRET", provider::WEBHOOK_SECRET);
+    let server = site.start();
+    let message = provider::generic_body("m-1", "ada@example.com", "Where is it?");
+    provider::signed_generic(&server, &message).await.ok();
+    let asking = async {
+        while asked.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap();
+    server.kill();
+    let server = site.start();
+    let message = last_message(&server, "sent").await;
+    assert_eq!(message["provider_message_id"], "their-1", "{message:#}");
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0], asked[1], "the same id and the same message");
+    assert_eq!(asked[0].1["to"]["value"], "ada@example.com");
+}
+
 #[test]
 fn a_channel_that_cannot_send_stops_the_start_and_says_what_is_missing() {
     let site = Site::new().set("CHANNELS__SMS__TRANSPORT", "provider");

@@ -31,6 +31,9 @@ pub fn client() -> reqwest::Result<Client> {
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_MAX)
         .timeout(TRY_MAX)
+        // A kept connection may be closed by the other side in the very moment in which a request is written to it, and
+        // then nobody knows whether that arrived. A handshake costs less than a message that a person has to look after.
+        .pool_max_idle_per_host(0)
         .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
         .build()
 }
