@@ -2,6 +2,9 @@
 
 CARGO ?= cargo
 
+# The mail server that the tests send to.
+TEST_TOOLS := target/test-tools
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -25,6 +28,7 @@ test: tools format lint doc ## Everything that must hold, with the tools it need
 .PHONY: tools
 tools: ## What the tests need and this machine lacks
 	@command -v cc >/dev/null 2>&1 || { echo "a C compiler named cc is needed (Debian: apt install build-essential)" >&2; exit 1; }
+	@test -x $(TEST_TOOLS)/bin/aiosmtpd || { python3 -m venv $(TEST_TOOLS) && $(TEST_TOOLS)/bin/pip install --quiet aiosmtpd==1.4.6; } || { echo "python3 with venv is needed for the mail server of the tests (Debian: apt install python3-venv)" >&2; exit 1; }
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
 
 .PHONY: format

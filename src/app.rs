@@ -6,20 +6,22 @@
 
 mod doors;
 mod greeting;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,
     net::SocketAddr,
     path::Path,
     process::ExitCode,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail};
 use throughline_actors::{
     clock::{Clock, ClockMode},
-    engine::{Engine, EngineBuilder},
+    engine::{Engine, EngineBuilder, added_tenants},
     host::EngineOptions,
     performer::{NoPerformer, Performer},
     settle::{KeptClock, clock_key},
@@ -32,8 +34,9 @@ use throughline_storage::{
     store::sled::{SledOptions, SledStore},
 };
 use throughline_workflows::{
-    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
-    operation::Operation, team::Team, time::Timestamp, views,
+    access::Reads, agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
+    directory::Directory, endpoint::Endpoint, ids::TenantId, operation::Operation, policy_book::PolicyBook,
+    resolution::Resolution, schedule::Schedule, team::Team, time::Timestamp, views,
 };
 use tokio::{
     net::TcpListener,
@@ -43,9 +46,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alarms::{self, Alarms},
     config::{self, Config, Secret},
-    http::{self, Edge, FirstAdmin, HttpSettings},
-    performers::Outside,
+    http::{self, Edge, FirstAdmin, HttpSettings, NewTenant},
+    performers::{Counted, Outside, Sends},
+    schedules::{self, Schedules},
 };
 
 /// The exit status of a store that has failed (`EX_SOFTWARE` of sysexits.h).
@@ -87,6 +92,7 @@ async fn run(config: Config, admin_token: Option<Secret>) -> anyhow::Result<Exit
         () = signals.stop() => end_at_once("told to stop during the start: nothing had begun", STOPPED),
     };
     let stop = CancellationToken::new();
+    let edge = edge.closing(stop.clone());
     let (served, mut serving) = oneshot::channel();
     let router = http::router(Arc::new(edge)).into_make_service_with_connect_info::<SocketAddr>();
     let door = tokio::spawn({
@@ -139,7 +145,14 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
         .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
     let address = listener.local_addr().context("the address listened on cannot be told")?;
     let (journal, clock) = open_journal(config).await?;
-    let engine = start_engine(config, &journal, clock).await?;
+    let mut config = config.clone();
+    let added = added_tenants(&journal).map_err(|error| anyhow!("the directory of tenants: {error}"))?;
+    for (tenant, title) in &added {
+        config.add_tenant(tenant, title.as_deref());
+    }
+    let config = &config;
+    let sends = Sends::default();
+    let (engine, outside) = start_engine(config, &journal, clock, sends.clone()).await?;
     let admin = http::ensure_first_admin(&engine, admin_token.and_then(Secret::newest))
         .await
         .map_err(|error| anyhow!("the first admin token cannot be made: {error}"))?;
@@ -148,11 +161,24 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
         webhook_patience: config.server.webhook_patience.to_std(),
         public_url_is_loopback: config.server.public_url.is_loopback(),
     };
-    let edge = Edge::new(engine.clone(), doors::doors(config)?, config.tenant_ids(), settings)
+    let edge = Edge::new(engine.clone(), doors::doors(config)?, settings)
+        .taking_in_tenants({
+            let config = Mutex::new(config.clone());
+            move |tenant, title| {
+                let mut config = config.lock().unwrap_or_else(PoisonError::into_inner);
+                take_in(&mut config, &outside, tenant, title).map_err(|error| format!("{error:#}"))
+            }
+        })
         .refusing_inbound({
             let journal = journal.clone();
             move || journal.admits_inbound().err().map(|error| error.to_string())
         });
+    let edge = edge
+        .posting_to(alarms::networks(config))
+        .counting(sends)
+        .listening_on_loopback(address.ip().is_loopback());
+    alarms::configured::bring_in_line(&engine, config).await?;
+    schedules::bring_in_line(&engine, config).await?;
     greet(config, address, &admin);
     Ok(Up { listener, journal, engine, edge })
 }
@@ -236,10 +262,28 @@ async fn open_clock(config: &Config, journal: &Journal) -> anyhow::Result<Clock>
     Ok(clock)
 }
 
-async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyhow::Result<Engine> {
+/// Makes what a tenant needs that is added while the server runs.
+fn take_in(
+    config: &mut Config,
+    outside: &Outside,
+    tenant: &TenantId,
+    title: Option<&str>,
+) -> anyhow::Result<NewTenant> {
+    config.add_tenant(tenant, title);
+    outside.take_in(config, tenant)?;
+    Ok(NewTenant { doors: doors::doors_of(config, tenant)?, policy: config.policy_file(tenant) })
+}
+
+async fn start_engine(
+    config: &Config,
+    journal: &Journal,
+    clock: Clock,
+    sends: Sends,
+) -> anyhow::Result<(Engine, Outside)> {
     let blobs = Blobs::open(config.storage.path.join("blobs")).context("the blob folder cannot be opened")?;
     let blobs = Arc::new(blobs);
-    let outside = Outside::new(config, blobs.clone())?;
+    let outside = Outside::new(config, blobs.clone(), clock.clone())?;
+    let alarms = Alarms::new(config, outside.clone())?;
     let options = EngineOptions {
         shards: usize::from(config.actors.shards),
         max_resident: usize::try_from(config.actors.max_resident).unwrap_or(usize::MAX),
@@ -249,21 +293,41 @@ async fn start_engine(config: &Config, journal: &Journal, clock: Clock) -> anyho
         fault: fault(),
         ..EngineOptions::default()
     };
-    let builder =
-        EngineBuilder::new(journal.clone(), blobs, clock).options(options).policies(config.policies());
-    workflows(builder, outside).start().await.context("the engine does not start")
+    let builder = EngineBuilder::new(journal.clone(), blobs, clock)
+        .options(options)
+        .policy_files(config.policy_files());
+    let counted = Counted { performer: outside.clone(), sends };
+    let builder = workflows(builder, counted, outside.clone(), alarms);
+    let engine = builder.start().await.context("the engine does not start")?;
+    Ok((engine, outside))
 }
 
-/// Registers every workflow and view of the server; `outside` performs what conversations ask of the world.
-pub(crate) fn workflows(builder: EngineBuilder, outside: impl Performer<Conversation>) -> EngineBuilder {
+/// Registers every workflow and view of the server; `channels` performs what conversations ask of the world, `within`
+/// what entities tell each other, `alarms` what endpoints ask.
+pub(crate) fn workflows(
+    builder: EngineBuilder,
+    channels: impl Performer<Conversation>,
+    within: impl Performer<Resolution> + Performer<Customer> + Clone,
+    alarms: impl Performer<Endpoint>,
+) -> EngineBuilder {
     builder
-        .workflow::<Conversation>(outside)
-        .workflow::<Customer>(NoPerformer)
+        .workflow::<Conversation>(channels)
+        .workflow::<Resolution>(within.clone())
+        .workflow::<Customer>(within)
+        .workflow::<Endpoint>(alarms)
+        .workflow::<Schedule>(Schedules)
+        .view::<views::endpoints::Endpoints>()
         .workflow::<Agent>(NoPerformer)
         .workflow::<Team>(NoPerformer)
         .workflow::<Credential>(NoPerformer)
         .workflow::<Operation>(NoPerformer)
+        .workflow::<Reads>(NoPerformer)
+        .workflow::<PolicyBook>(NoPerformer)
+        .workflow::<Directory>(NoPerformer)
         .view::<views::inbox::Inbox>()
+        .view::<views::silence::Waiting>()
+        .view::<views::breaches::Breaches>()
+        .view::<views::resolutions::Resolutions>()
         .view::<views::customers::Customers>()
         .view::<views::agents::Agents>()
         .view::<views::teams::Teams>()

@@ -11,6 +11,7 @@ pub mod email;
 pub mod file;
 pub mod generic;
 pub mod reply_token;
+pub mod sending;
 pub mod signature;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,6 +23,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use throughline_workflows::{ids::TenantId, message::Inbound, time::Timestamp};
+
+pub use throughline_workflows::conversation::DeliveryReport;
 
 /// A webhook as the edge received it, body still raw.
 #[derive(Clone, Copy, Debug)]
@@ -126,10 +129,19 @@ pub struct Parsed {
 pub struct Receipt {
     /// New messages, in the order the provider gave them.
     pub messages: Vec<Parsed>,
+    /// What became of messages of ours.
+    pub reports: Vec<DeliveryReport>,
     /// Events that are valid and create nothing: unknown kinds, echoes.
     pub ignored: usize,
     /// What the provider wants to hear once all is durable.
     pub response: Answer,
+}
+
+impl Receipt {
+    /// A request that held nothing, answered by `response`.
+    pub fn nothing(response: Answer) -> Self {
+        Self { messages: Vec::new(), reports: Vec::new(), ignored: 0, response }
+    }
 }
 
 /// One door of one tenant.

@@ -13,6 +13,7 @@ mod page;
 mod remote;
 mod serve;
 mod show;
+mod tenant;
 mod timers;
 mod token;
 mod values;
@@ -62,6 +63,8 @@ enum Command {
 enum Ask {
     /// Make, list and revoke tokens for the API
     Token(token::Token),
+    /// Add and list tenants
+    Tenant(tenant::Tenant),
     /// Show one entity: its state, its timers, and what it waits for
     Inspect(inspect::Inspect),
     /// List the entities
@@ -113,6 +116,7 @@ impl Ask {
     async fn run(self, listen: impl FnOnce() -> anyhow::Result<SocketAddr>) -> anyhow::Result<String> {
         match self {
             Self::Token(token) => token.run(listen).await,
+            Self::Tenant(tenant) => tenant.run(listen).await,
             Self::Inspect(inspect) => inspect.run(listen).await,
             Self::Actors(actors) => actors.run(listen).await,
             Self::Timers(timers) => timers.run(listen).await,

@@ -9,6 +9,7 @@ mod check;
 mod keys;
 mod overlay;
 mod problem;
+mod rate;
 mod secret;
 mod sections;
 mod tree;
@@ -28,18 +29,24 @@ use serde::Deserialize;
 use throughline_workflows::{
     calendar::{Calendar, CalendarSpec},
     ids::TenantId,
-    policy::Policy,
+    policy::{
+        Policy, Updates,
+        settings::{ConversationSettings, CustomerSettings, EscalationSettings, Settings, SlaSettings},
+    },
+    policy_book::PolicyFile,
+    time::Timestamp,
 };
 
 use self::tree::Node;
 
 pub use self::{
-    channels::{Channels, Door, Email, Generic, Sms, Transport},
+    channels::{Channels, Door, Email, Generic, Sms, Smtp, Tls, Transport},
     problem::{ConfigErrors, Place, Problem},
+    rate::{Rate, RateError},
     secret::{Secret, ensure_reply_token_key},
     sections::{
-        Actors, Clock, ClockMode, Conversation, Dedupe, Inbox, Log, LogFormat, Server, Storage,
-        StorageEngine, reachable,
+        Actors, Alarms, Clock, ClockMode, Dedupe, Inbox, Log, LogFormat, Schedule, Server, Storage,
+        StorageEngine, Webhooks, reachable,
     },
     web_url::{WebUrl, WebUrlError},
 };
@@ -79,15 +86,39 @@ pub struct Config {
     /// What is written to standard error.
     pub log: Log,
     /// What holds for conversations, where a tenant does not say otherwise.
-    pub conversation: Conversation,
+    pub conversation: ConversationSettings,
+    /// What holds for customers who stated nothing else, where a tenant does not say otherwise.
+    pub customers: CustomerSettings,
+    /// How long a waiting customer may hear nothing, where a tenant does not say otherwise.
+    pub updates: Updates,
+    /// What holds for cases, where a tenant does not say otherwise.
+    pub escalation: EscalationSettings,
+    /// What is promised, where a tenant does not say otherwise.
+    pub sla: SlaSettings,
     /// The machine's words, where a tenant does not say otherwise.
     pub templates: Templates,
     /// Business calendars, where a tenant does not say otherwise.
     pub calendars: Calendars,
     /// Where messages come in and go out, where a tenant does not say otherwise.
     pub channels: Channels,
+    /// What we post to others.
+    pub webhooks: Webhooks,
+    /// Who of ours is told by mail, where a tenant does not say otherwise.
+    pub alarms: Alarms,
+    /// What runs by itself, by name.
+    pub schedules: BTreeMap<String, Schedule>,
     /// Tenants of their own. After loading, each holds the common tables with its own laid over them.
     pub tenants: BTreeMap<TenantId, Tenant>,
+    /// Which keys of the tenants' policies were written, by the file or the environment.
+    #[serde(skip)]
+    written: Written,
+}
+
+/// The keys of policies that were written, with dots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Written {
+    common: Vec<String>,
+    tenants: BTreeMap<TenantId, Vec<String>>,
 }
 
 impl Default for Config {
@@ -100,11 +131,19 @@ impl Default for Config {
             actors: Actors::default(),
             clock: Clock::default(),
             log: Log::default(),
-            conversation: Conversation::default(),
+            conversation: ConversationSettings::default(),
+            customers: CustomerSettings::default(),
+            updates: Updates::default(),
+            escalation: EscalationSettings::default(),
+            sla: SlaSettings::default(),
             templates: Policy::default().templates,
             calendars: Calendars::new(),
             channels: Channels::default(),
+            webhooks: Webhooks::default(),
+            alarms: Alarms::default(),
+            schedules: BTreeMap::new(),
             tenants: BTreeMap::new(),
+            written: Written::default(),
         }
     }
 }
@@ -116,13 +155,23 @@ pub struct Tenant {
     /// The name customers know; without it, that of the tenant.
     pub name: Option<String>,
     /// What holds for its conversations.
-    pub conversation: Conversation,
+    pub conversation: ConversationSettings,
+    /// What holds for its customers who stated nothing else.
+    pub customers: CustomerSettings,
+    /// How long its waiting customers may hear nothing.
+    pub updates: Updates,
+    /// What holds for its cases.
+    pub escalation: EscalationSettings,
+    /// What it promises.
+    pub sla: SlaSettings,
     /// The machine's words to its customers.
     pub templates: Templates,
     /// Its business calendars.
     pub calendars: Calendars,
     /// Where its messages come in and go out.
     pub channels: Channels,
+    /// Who of its people is told by mail.
+    pub alarms: Alarms,
 }
 
 /// One tenant as the rest of the program sees it: common settings and its own, merged.
@@ -134,7 +183,9 @@ pub struct TenantConfig {
     pub name: String,
     /// Where its messages come in and go out.
     pub channels: Channels,
-    /// What decisions look at.
+    /// Who of its people is told by mail.
+    pub alarms: Alarms,
+    /// What decisions look at, as far as the configuration says it.
     pub policy: Policy,
 }
 
@@ -192,8 +243,11 @@ impl Config {
         overlay::lay(&mut tree, environment, &mut problems);
         check::unknown_keys(&mut tree, &mut problems);
         let mut config: Self = check::typed(&mut tree, &mut problems);
+        config.written.common = written_keys(&tree);
         for (id, tenant) in &mut config.tenants {
-            *tenant = check::typed(&mut merged(&tree, id), &mut problems);
+            let mut whole = merged(&tree, id);
+            *tenant = check::typed(&mut whole, &mut problems);
+            config.written.tenants.insert(id.clone(), written_keys(&whole));
             let at = ["tenants", id.as_str()];
             check::fetch_secrets(&mut tenant.channels, &at, &tree, environment, &mut problems);
         }
@@ -224,8 +278,9 @@ impl Config {
         }
         let name = self.name_of(id);
         let channels = own.map_or(&self.channels, |own| &own.channels).clone();
-        let policy = self.policy(own, name.clone());
-        Some(TenantConfig { id: id.clone(), name, channels, policy })
+        let policy = self.settings(own, name.clone()).policy(1, Timestamp::default());
+        let alarms = own.map_or(&self.alarms, |own| &own.alarms).clone();
+        Some(TenantConfig { id: id.clone(), name, channels, alarms, policy })
     }
 
     /// The calendars that a tenant has, its own and the common ones; `None` if there is no such tenant.
@@ -242,9 +297,41 @@ impl Config {
         Calendar::new(self.calendars(tenant)?.get(name)?).ok()
     }
 
-    /// The policy of every tenant.
-    pub fn policies(&self) -> BTreeMap<TenantId, Policy> {
-        self.tenant_ids().iter().filter_map(|id| Some((id.clone(), self.tenant(id)?.policy))).collect()
+    /// What is said of the policy of every tenant, and which of its keys may not be changed elsewhere.
+    pub fn policy_files(&self) -> BTreeMap<TenantId, PolicyFile> {
+        self.tenant_ids().into_iter().map(|id| (id.clone(), self.policy_file(&id))).collect()
+    }
+
+    /// What is said of the policy of one tenant; of one that is not written here, the common settings.
+    pub fn policy_file(&self, id: &TenantId) -> PolicyFile {
+        let settings = self.settings(self.tenants.get(id), self.name_of(id));
+        let owned = self.written.tenants.get(id).unwrap_or(&self.written.common).clone();
+        PolicyFile { owned, ..PolicyFile::open(&settings) }
+    }
+
+    /// Takes in a tenant that was added while a server ran: it has the common settings. One that is written here keeps
+    /// what is written.
+    pub fn add_tenant(&mut self, id: &TenantId, title: Option<&str>) {
+        if let Some(written) = self.tenants.get_mut(id) {
+            written.name = written.name.take().or_else(|| title.map(str::to_owned));
+            return;
+        }
+        if *id == TenantId::default_tenant() {
+            return;
+        }
+        let tenant = Tenant {
+            name: title.map(str::to_owned),
+            conversation: self.conversation.clone(),
+            customers: self.customers.clone(),
+            updates: self.updates,
+            escalation: self.escalation.clone(),
+            sla: self.sla.clone(),
+            templates: self.templates.clone(),
+            calendars: self.calendars.clone(),
+            channels: self.channels.clone().without_webhook_urls(),
+            alarms: self.alarms.clone(),
+        };
+        self.tenants.insert(id.clone(), tenant);
     }
 
     /// The key that signs the reply tokens of `email`: the one set, or else the file `secrets/reply-token` in the
@@ -271,15 +358,17 @@ impl Config {
         }
     }
 
-    /// The policy of a tenant with tables of its own, or the common one.
-    fn policy(&self, own: Option<&Tenant>, name: String) -> Policy {
-        let conversation = own.map_or(&self.conversation, |own| &own.conversation);
-        Policy {
+    /// The settings of a tenant with tables of its own, or the common ones.
+    fn settings(&self, own: Option<&Tenant>, name: String) -> Settings {
+        Settings {
             name,
-            reopen_window: conversation.reopen_window,
-            acknowledge: conversation.acknowledge,
+            conversation: own.map_or(&self.conversation, |own| &own.conversation).clone(),
+            customers: own.map_or(&self.customers, |own| &own.customers).clone(),
+            updates: own.map_or(self.updates, |own| own.updates),
+            escalation: own.map_or(&self.escalation, |own| &own.escalation).clone(),
+            calendars: own.map_or(&self.calendars, |own| &own.calendars).clone(),
+            sla: own.map_or(&self.sla, |own| &own.sla).clone(),
             templates: own.map_or(&self.templates, |own| &own.templates).clone(),
-            ..Policy::default()
         }
     }
 
@@ -303,6 +392,14 @@ impl Config {
             for door in channels.doors().iter().filter(|door| !door.secret.is_set()) {
                 let (channel, key) = (door.channel.path_name(), door.key);
                 warnings.push(format!("channels.{channel}{of} has no {key}: {consequence}"));
+            }
+            if channels.sms.transport == Transport::Provider && !channels.sms_reports_arrive(public_url) {
+                warnings.push(format!(
+                    "channels.sms{of} sends, but server.public_url is {public_url}: the provider is not asked to report what becomes of a message"
+                ));
+            }
+            for channel in channels.sending_as_the_example() {
+                warnings.push(format!("channels.{channel}{of} sends, but its from is the built-in example"));
             }
         }
         if self.clock.mode == ClockMode::Manual {
@@ -346,6 +443,11 @@ fn merged(tree: &Node, id: &TenantId) -> Node {
             let mut common = common.clone();
             // It is the address of the default tenant's door.
             common.remove_everywhere("webhook_url");
+            if *section == "sla" {
+                let own = tree.get(&["tenants".to_owned(), id.to_string(), "sla".to_owned()]);
+                give_way(&mut common, own);
+            }
+            common.remove_everywhere("status_webhook_url");
             whole.lay_over(common.wrapped(&path));
         }
     }
@@ -353,4 +455,25 @@ fn merged(tree: &Node, id: &TenantId) -> Node {
         whole.lay_over(own.clone());
     }
     whole
+}
+
+/// A warning comes by one of two keys: the one that a tenant writes replaces the other one of the common settings.
+fn give_way(common: &mut Node, own: Option<&Node>) {
+    let Some(own) = own else { return };
+    for tier in own.keys(&["tiers"]) {
+        let written = own.keys(&["tiers", &tier]);
+        for (writes, replaced) in [("warn_at", "warn_before"), ("warn_before", "warn_at")] {
+            if written.iter().any(|key| key == writes) {
+                common.remove(&["tiers", &tier, replaced].map(str::to_owned));
+            }
+        }
+    }
+}
+
+/// The keys of a policy that were written in the tree, by the file or the environment.
+fn written_keys(tree: &Node) -> Vec<String> {
+    let of_a_policy = |path: &Vec<String>| {
+        path.first().is_some_and(|first| first == "name" || keys::OF_A_POLICY.contains(&first.as_str()))
+    };
+    tree.written().into_iter().filter(of_a_policy).map(|path| path.join(".")).collect()
 }

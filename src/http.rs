@@ -7,18 +7,20 @@
 mod api;
 mod auth;
 mod change;
+mod events;
 mod extract;
 mod health;
 mod limits;
+mod metrics;
 mod problem;
+mod reads;
 mod surround;
 #[cfg(test)]
 mod tests;
 mod webhooks;
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -28,7 +30,9 @@ use axum::{
     middleware,
 };
 use throughline_actors::engine::Engine;
-use throughline_workflows::ids::TenantId;
+use throughline_workflows::{ids::TenantId, policy_book::PolicyFile};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -43,7 +47,9 @@ use self::{
     auth::Remembered,
     limits::Admission,
     problem::{Kind, Problem, ProblemBody},
+    reads::Audit,
 };
+use crate::{alarms::target::Networks, performers::Sends};
 
 pub use self::{
     auth::{FirstAdmin, FirstAdminError, ensure_first_admin},
@@ -66,37 +72,123 @@ pub struct Edge {
     /// The running engine.
     pub engine: Engine,
     /// The doors of all tenants.
-    pub doors: Doors,
-    /// The tenants there are.
-    pub tenants: BTreeSet<TenantId>,
+    doors: RwLock<Doors>,
     /// What was configured.
     pub settings: HttpSettings,
     admission: Admission,
     remembered: Remembered,
+    /// Records who reads personal data.
+    audit: Audit,
+    /// Makes what a new tenant needs.
+    new_tenant: TenantMaker,
     /// Why new messages are refused at this moment, where they are.
     refuses_inbound: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Webhooks refused for their signature since the start.
     refused_webhooks: AtomicU64,
+    /// Cancelled when the door closes: what would go on for ever ends then.
+    closing: CancellationToken,
+    /// Where endpoints may be.
+    networks: Networks,
+    /// Whether only this machine reaches the listener.
+    listener_is_loopback: bool,
+    /// Who follows events at this moment.
+    followers: Arc<Semaphore>,
+    tally: metrics::Tally,
+}
+
+/// Makes what a tenant needs, given its name and the one customers know it by.
+type TenantMaker = Box<dyn Fn(&TenantId, Option<&str>) -> Result<NewTenant, String> + Send + Sync>;
+
+/// What a tenant needs that is added while the server runs.
+pub struct NewTenant {
+    /// Its doors, each with its path.
+    pub doors: Vec<(String, Door)>,
+    /// What the configuration says of its policy.
+    pub policy: PolicyFile,
 }
 
 impl Edge {
-    /// An edge over a running engine.
-    pub fn new(
-        engine: Engine,
-        doors: Doors,
-        tenants: impl IntoIterator<Item = TenantId>,
-        settings: HttpSettings,
-    ) -> Self {
+    /// An edge over a running engine. To be made where tasks can be spawned.
+    pub fn new(engine: Engine, doors: Doors, settings: HttpSettings) -> Self {
+        let started_at = engine.last_seq();
         Self {
+            audit: Audit::start(engine.clone()),
+            new_tenant: Box::new(|_, _| Err("this server takes in no tenants".to_owned())),
             engine,
-            doors,
-            tenants: tenants.into_iter().collect(),
+            doors: RwLock::new(doors),
             admission: Admission::new(settings.body_max, settings.webhook_patience),
             settings,
             remembered: Remembered::default(),
             refuses_inbound: Box::new(|| None),
             refused_webhooks: AtomicU64::new(0),
+            closing: CancellationToken::new(),
+            networks: Networks::default(),
+            listener_is_loopback: false,
+            followers: Arc::new(Semaphore::new(events::FOLLOWERS_MAX)),
+            tally: metrics::Tally::new(started_at, Sends::default()),
         }
+    }
+
+    /// The same edge, which asks `make` for what a new tenant needs: its name and the one customers know it by.
+    #[must_use]
+    pub fn taking_in_tenants(
+        mut self,
+        make: impl Fn(&TenantId, Option<&str>) -> Result<NewTenant, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.new_tenant = Box::new(make);
+        self
+    }
+
+    /// Whether there is such a tenant.
+    fn has_tenant(&self, tenant: &TenantId) -> bool {
+        self.engine.policies(tenant).is_some()
+    }
+
+    /// Takes in a tenant that was added: its policy first, then its doors. One that is here already stays as it is.
+    async fn take_in(&self, tenant: &TenantId, title: Option<&str>) -> Result<(), String> {
+        if self.has_tenant(tenant) {
+            return Ok(());
+        }
+        let NewTenant { doors, policy } = (self.new_tenant)(tenant, title)?;
+        self.engine.add_tenant(tenant.clone(), policy).await.map_err(|error| error.to_string())?;
+        let mut open = self.doors.write().unwrap_or_else(PoisonError::into_inner);
+        for (path, door) in doors {
+            open.open(tenant.clone(), path, door);
+        }
+        Ok(())
+    }
+
+    /// The tenant's door at `path`.
+    fn door(&self, tenant: &TenantId, path: &str) -> Option<Door> {
+        self.doors.read().unwrap_or_else(PoisonError::into_inner).at(tenant, path).cloned()
+    }
+
+    /// The same edge, which ends what would go on for ever once `closing` is cancelled.
+    #[must_use]
+    pub fn closing(mut self, closing: CancellationToken) -> Self {
+        self.closing = closing;
+        self
+    }
+
+    /// The same edge, whose endpoints may be in these networks.
+    #[must_use]
+    pub fn posting_to(mut self, networks: Networks) -> Self {
+        self.networks = networks;
+        self
+    }
+
+    /// The same edge, which counts what channels were given to send.
+    #[must_use]
+    pub fn counting(mut self, sends: Sends) -> Self {
+        self.tally = metrics::Tally::new(self.engine.last_seq(), sends);
+        self
+    }
+
+    /// The same edge, which knows whether only this machine reaches its listener.
+    #[must_use]
+    pub fn listening_on_loopback(mut self, loopback: bool) -> Self {
+        self.listener_is_loopback = loopback;
+        self
     }
 
     /// The same edge, which asks `why` whether new messages are refused at a moment, to say so when it is asked
@@ -129,6 +221,8 @@ fn declared() -> OpenApiRouter<Arc<Edge>> {
     let mut router = OpenApiRouter::with_openapi(document)
         .merge(health::routes())
         .merge(webhooks::routes())
+        .merge(events::routes())
+        .merge(metrics::routes())
         .merge(api::routes());
     name_operations(router.get_openapi_mut());
     router
@@ -147,6 +241,7 @@ fn name_operations(document: &mut openapi::OpenApi) {
         let operations = [
             ("get", &mut item.get),
             ("post", &mut item.post),
+            ("put", &mut item.put),
             ("patch", &mut item.patch),
             ("delete", &mut item.delete),
         ];

@@ -2,10 +2,23 @@
 //!
 //! `app` joins the parts: adapters and pages do not know each other, and reach the engine only through its handles.
 
+pub mod alarms;
 pub mod app;
 pub mod channels;
 pub mod cli;
 pub mod config;
+mod figures;
 pub mod http;
 pub mod performers;
+pub mod schedules;
 pub mod telemetry;
+pub mod tls;
+
+/// The id of something that the configuration names, the same at every start (a UUIDv8, RFC 9562).
+fn derived_id(name: &str) -> uuid::Uuid {
+    use sha2::Digest as _;
+    let hash: [u8; 32] = sha2::Sha256::digest(name).into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}

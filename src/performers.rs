@@ -1,122 +1,205 @@
-//! Who does what the engine asks of the world: each activity to its channel's transport.
+//! Who does what the engine asks of the world: each message to its channel's transport.
+//!
+//! Which transport that is stands in the configuration and is settled once, in `routes`. Here a try is let through
+//! or put off by its channel's gate, made, and its outcome told to the engine.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+mod cases;
+mod counted;
+mod routes;
+pub(crate) mod standing;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use anyhow::Context as _;
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use throughline_actors::{
+    clock::Clock,
     engine::is_of,
-    performer::{Attempt, Outcome, Performer},
+    performer::{Admission, Attempt, Outcome, Performer},
 };
 use throughline_storage::blobs::Blobs;
 use throughline_workflows::{
-    activity::ConversationActivity,
+    activity::{ConversationActivity, CustomerActivity, ResolutionActivity},
     conversation::{Command, Conversation, Delivery},
-    ids::TenantId,
+    customer::{self, Customer},
+    ids::{ConversationId, ResolutionId, TenantId},
     message::{Channel, Outbound},
+    resolution::{self, Resolution},
+    time::Timestamp,
     workflow::ActivityError,
 };
 
 use crate::{
     channels::{
-        email::compose::MailSender,
-        file::{self, FileError, FileTransport},
+        email::notice::{self, Notice},
         reply_token::ReplyKeys,
+        sending::{SendOutcome, Sending, failure},
     },
     config::Config,
 };
 
+use routes::{Mailbox, Route};
+
+pub use counted::{Counted, Sends};
+
 /// The world outside, as one server reaches it.
 #[derive(Clone)]
 pub struct Outside {
-    files: FileTransport,
-    tenants: Arc<BTreeMap<TenantId, Sender>>,
+    tenants: Arc<RwLock<BTreeMap<TenantId, Arc<Tenant>>>>,
     blobs: Arc<Blobs>,
+    clock: Clock,
 }
 
-/// As whom a tenant writes.
-struct Sender {
-    mail: MailSender,
-    sms_from: String,
+/// How a tenant's messages leave.
+struct Tenant {
+    routes: BTreeMap<Channel, Arc<Route>>,
+    mailbox: Mailbox,
 }
 
 impl Outside {
-    /// The world as `config` describes it.
+    /// The world as `config` describes it, in the time of `clock`.
     ///
     /// # Errors
-    /// A tenant's reply-token key cannot be made or read.
-    pub fn new(config: &Config, blobs: Arc<Blobs>) -> anyhow::Result<Self> {
-        let mut tenants = BTreeMap::new();
-        for id in config.tenant_ids() {
-            let Some(tenant) = config.tenant(&id) else { continue };
-            let sender = Sender {
-                mail: MailSender {
-                    from: tenant.channels.email.from.clone(),
-                    tenant_name: tenant.name.clone(),
-                    replies: reply_keys(config, &id)?,
-                },
-                sms_from: tenant.channels.sms.from.clone(),
-            };
-            tenants.insert(id, sender);
-        }
-        let files = FileTransport::new(config.storage.path.join("outbound"));
-        Ok(Self { files, tenants: Arc::new(tenants), blobs })
+    /// A tenant's reply-token key cannot be made or read, or a transport cannot be made.
+    pub fn new(config: &Config, blobs: Arc<Blobs>, clock: Clock) -> anyhow::Result<Self> {
+        let tenants = routes::tenants(config, &clock)?;
+        Ok(Self { tenants: Arc::new(RwLock::new(tenants)), blobs, clock })
     }
 
-    /// Writes one message to the outbound folder.
-    fn write(&self, message: &Outbound, attempt: &Attempt) -> Result<file::Accepted, FileError> {
-        let sender = self.tenants.get(&attempt.tenant).ok_or_else(|| FileError::Io {
-            path: attempt.tenant.as_str().into(),
-            source: io::Error::new(io::ErrorKind::NotFound, "the tenant is no longer configured"),
-        })?;
-        let delivery = file::Delivery {
+    /// Writes as one more tenant from now on.
+    ///
+    /// # Errors
+    /// Its reply-token key cannot be made or read, or a transport cannot be made.
+    pub fn take_in(&self, config: &Config, id: &TenantId) -> anyhow::Result<()> {
+        if let Some(tenant) = routes::tenant(config, id, &self.clock)? {
+            let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+            tenants.insert(id.clone(), Arc::new(tenant));
+        }
+        Ok(())
+    }
+
+    fn tenant(&self, id: &TenantId) -> Result<Arc<Tenant>, ActivityError> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(id).cloned().ok_or_else(|| unconfigured("the tenant is no longer configured"))
+    }
+
+    /// Sends a mail of the server's own, once: whoever calls tries again.
+    ///
+    /// `Accepted` means that the mail server took it, or that its file is written. Another try under the same
+    /// [`Notice::id`] is the same mail.
+    pub async fn notice(&self, tenant: &TenantId, notice: &Notice) -> SendOutcome {
+        let mailbox = match self.tenant(tenant) {
+            Ok(tenant) => tenant.mailbox.clone(),
+            Err(error) => return SendOutcome::Refused(error),
+        };
+        if !notice.is_named() {
+            let error =
+                format!("{:?} cannot name a notice: 1 to 100 of a-z, 0-9, '.', '-' and '_'", notice.id);
+            return SendOutcome::Refused(failure("notice", error));
+        }
+        match notice::compose(mailbox.sender(), notice) {
+            Ok(mail) => mailbox.carry(notice, mail).await,
+            Err(error) => SendOutcome::Refused(failure("compose", error.to_string())),
+        }
+    }
+
+    /// How a message leaves.
+    fn route(&self, tenant: &TenantId, message: &Outbound) -> Result<Arc<Route>, ActivityError> {
+        let route = self.tenant(tenant)?.routes.get(&message.channel).cloned();
+        route.ok_or_else(|| unconfigured(&format!("channel {} is not configured", message.channel)))
+    }
+
+    /// One try of one message.
+    async fn send(&self, message: &Outbound, attempt: &Attempt) -> SendOutcome {
+        let route = match self.route(&attempt.tenant, message) {
+            Ok(route) => route,
+            Err(error) => return SendOutcome::Refused(error),
+        };
+        let read = |key: String| self.read(attempt.tenant.clone(), key);
+        let sending = Sending {
             activity_id: &attempt.id,
             message,
-            sender: &sender.mail,
-            from: matches!(message.channel, Channel::Sms).then_some(sender.sms_from.as_str()),
-            // The same on every try, so that a mail written again is the same mail.
-            at: attempt.asked_at,
+            asked_at: attempt.asked_at,
+            now: attempt.now,
+            read: &read,
         };
-        let runtime = tokio::runtime::Handle::current();
-        let read = |key: &str| {
+        let outcome = route.sender.send(sending).await;
+        route.gate.learn(&outcome);
+        outcome
+    }
+
+    /// A file of the tenant's.
+    fn read(&self, tenant: TenantId, key: String) -> BoxFuture<'static, io::Result<Bytes>> {
+        let blobs = self.blobs.clone();
+        Box::pin(async move {
             // An edited message may name any key.
-            if !is_of(&attempt.tenant, key) {
+            if !is_of(&tenant, &key) {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "not a file of this tenant"));
             }
-            runtime.block_on(self.blobs.get(key)).map_err(io::Error::other)
-        };
-        self.files.deliver(&delivery, &read)
+            blobs.get(&key).await.map_err(io::Error::other)
+        })
     }
 }
 
 impl Performer<Conversation> for Outside {
     async fn perform(&self, activity: ConversationActivity, attempt: Attempt) -> Outcome<Command> {
-        let ConversationActivity::Send(message) = activity;
-        let message_id = message.message_id;
-        let outside = self.clone();
-        let asked = attempt.clone();
-        let written = tokio::task::spawn_blocking(move || outside.write(&message, &asked)).await;
-        match written {
-            Ok(Ok(accepted)) => {
-                tracing::info!("message.id" = %message_id, "a message was accepted by its channel");
-                Outcome::Done(Some(Command::RecordDelivery {
-                    message_id,
-                    delivery: Delivery::Accepted {
-                        at: attempt.now,
-                        provider_message_id: accepted.provider_message_id,
-                    },
-                }))
+        let message = match activity {
+            ConversationActivity::Send(message) => message,
+            ConversationActivity::Recall { message_id } => return cases::recall(message_id, &attempt).await,
+            ConversationActivity::TellCase { resolution_id, order } => {
+                return cases::tell_case(ConversationId(attempt.entity), resolution_id, order);
             }
-            Ok(Err(error)) if error.is_temporary() => {
-                Outcome::Retry { after: None, error: failure(&error.to_string()) }
+        };
+        match self.send(&message, &attempt).await {
+            SendOutcome::Accepted { provider_message_id } => {
+                accepted(&message, attempt.now, provider_message_id)
             }
-            Ok(Err(error)) => Outcome::Refused(failure(&error.to_string())),
-            Err(error) => Outcome::Retry { after: None, error: failure(&error.to_string()) },
+            SendOutcome::Retry { after, error, .. } => Outcome::Retry { after, error },
+            SendOutcome::Refused(error) => Outcome::Refused(error),
+            SendOutcome::Uncertain(error) => Outcome::Uncertain(error),
+        }
+    }
+
+    fn admit(&self, activity: &ConversationActivity, attempt: &Attempt) -> Admission {
+        let ConversationActivity::Send(message) = activity else { return Admission::Keyed };
+        // What has no route is refused by the try itself.
+        let Ok(route) = self.route(&attempt.tenant, message) else { return Admission::Keyed };
+        match route.gate.admit() {
+            Err(not_now) => Admission::NotNow { after: not_now.after, why: not_now.why },
+            Ok(()) if route.sender.is_keyed() => Admission::Keyed,
+            Ok(()) => Admission::Unkeyed,
         }
     }
 }
 
-fn failure(message: &str) -> ActivityError {
-    ActivityError { code: None, message: message.to_owned() }
+impl Performer<Resolution> for Outside {
+    async fn perform(&self, activity: ResolutionActivity, attempt: Attempt) -> Outcome<resolution::Command> {
+        let ResolutionActivity::TellConversation { conversation_id, report } = activity;
+        cases::tell_conversation(ResolutionId(attempt.entity), conversation_id, report)
+    }
+}
+
+impl Performer<Customer> for Outside {
+    async fn perform(&self, activity: CustomerActivity, attempt: Attempt) -> Outcome<customer::Command> {
+        let CustomerActivity::TellConversations { standing } = activity;
+        standing::tell_conversations(standing, &attempt).await
+    }
+}
+
+fn accepted(message: &Outbound, at: Timestamp, provider_message_id: Option<String>) -> Outcome<Command> {
+    let message_id = message.message_id;
+    tracing::info!("message.id" = %message_id, channel = %message.channel, "a message was accepted by its channel");
+    let delivery = Delivery::Accepted { at, provider_message_id };
+    Outcome::Done(Some(Command::RecordDelivery { message_id, delivery }))
+}
+
+fn unconfigured(message: &str) -> ActivityError {
+    failure("not_configured", message)
 }
 
 /// The keys that sign a tenant's reply tokens, newest first.

@@ -2,17 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test may say so by a panic")]
 
+#[path = "it/alarms.rs"]
+mod alarms;
 #[path = "it/crash.rs"]
 mod crash;
 #[path = "it/load.rs"]
 mod load;
+#[path = "it/mail_server.rs"]
+mod mail_server;
 #[path = "it/provider.rs"]
 mod provider;
 #[path = "it/refusals.rs"]
 mod refusals;
+#[path = "it/sending.rs"]
+mod sending;
 #[path = "it/server.rs"]
 mod server;
 #[path = "it/stories.rs"]
 mod stories;
+#[path = "it/tenants.rs"]
+mod tenants;
 #[path = "it/tidy.rs"]
 mod tidy;

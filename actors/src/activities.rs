@@ -28,13 +28,17 @@ use crate::{
     dead_letters::{ActivityLetter, reason},
     engine::Engine,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
-    performer::{AnyPerformer, Attempt, Outcome, activity_id},
+    performer::{Admission, AnyPerformer, Attempt, Outcome, activity_id},
     rehydrate::RecordMeta,
+    reports,
     shared::Shared,
 };
 
 /// How far one look reads past activities whose lane is busy.
 const WINDOW: usize = 1024;
+
+/// The code of an error that is a performer's panic.
+pub(crate) const PANICKED: &str = "panic";
 
 /// An activity asked for less than this ago is performed without asking whether it is still wanted.
 const CHANGE_OF_MIND: Span = Span::from_secs(1);
@@ -137,7 +141,11 @@ async fn start_ready(
                 if let Err(panic) = AssertUnwindSafe(attempt(&shared, &activity)).catch_unwind().await {
                     let message = panic_text(&*panic);
                     tracing::error!(panic = %message, "a try of an activity panicked");
-                    put_off(&shared, &activity, &ActivityError { code: None, message }, None).await;
+                    // A try that had begun and left its mark must not be made again: what comes next sees the mark.
+                    let kept = shared.host.journal.activity(&activity.key);
+                    if !matches!(kept, Ok(Some(PendingActivity { begun_at_ms: Some(_), .. }))) {
+                        put_off(&shared, &activity, &ActivityError { code: None, message }, None).await;
+                    }
                 }
                 activity
             });
@@ -198,6 +206,9 @@ async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
     if shared.host.journal.barrier().await.is_err() {
         return;
     }
+    if pending.key.stream.kind == reports::KIND {
+        return reports::attempt(shared, pending).await;
+    }
     let Some((entity, performer)) = shared.performer(&pending.key.stream) else {
         tracing::error!("entity.kind" = %pending.key.stream.kind, "an activity of an unknown workflow is pending");
         put_off(shared, pending, &unknown_workflow(), None).await;
@@ -239,6 +250,25 @@ async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
             correlation: record.correlation,
             engine: Engine { shared: shared.clone() },
         };
+        if pending.begun_at_ms.is_some() {
+            // A try of a former process, or one that never came back in this one.
+            let error = lost("the process ended before the answer was known");
+            uncertain(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
+            return;
+        }
+        let marked = match performer.admit(&payload, &attempt) {
+            Admission::Keyed => None,
+            Admission::Unkeyed => match mark(shared, pending).await {
+                Some(marked) => Some(marked),
+                None => return,
+            },
+            Admission::NotNow { after, why } => {
+                tracing::debug!(why, retry_in_ms = after.as_millis(), "an activity may not be tried yet");
+                wait(shared, pending, &why, after).await;
+                return;
+            }
+        };
+        let pending = marked.as_ref().unwrap_or(pending);
         match performer.perform(payload.clone(), attempt).await {
             Outcome::Done(command) => {
                 settle(shared, pending, &entity, command, None, &record, &id, By::engine()).await;
@@ -248,6 +278,13 @@ async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
                 // Who gave the order is who asks the other entity.
                 let by = codec::decode::<RecordMeta>(&record.metadata).map_or_else(|_| By::engine(), |meta| meta.by);
                 settle(shared, pending, &receiver, Some(command), None, &record, &id, by).await;
+            }
+            Outcome::Uncertain(error) => {
+                uncertain(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
+            }
+            Outcome::Retry { error, .. } if marked.is_some() && error.code.as_deref() == Some(PANICKED) => {
+                let error = lost(&format!("the performer panicked: {}", error.message));
+                uncertain(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
             }
             Outcome::Retry { after, error } if number < shared.host.options.attempts_max => {
                 let wait = after.unwrap_or_else(|| backoff::activity(&id, number));
@@ -264,11 +301,58 @@ async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
     .await;
 }
 
+fn lost(message: &str) -> ActivityError {
+    ActivityError { code: Some("uncertain".to_owned()), message: message.to_owned() }
+}
+
+/// Records that a try begins whose answer must not be lost; none where it must not begin.
+async fn mark(shared: &Shared, pending: &PendingActivity) -> Option<PendingActivity> {
+    let begun = PendingActivity { begun_at_ms: Some(shared.host.clock.now().as_millis()), ..pending.clone() };
+    let append = Append {
+        consume: vec![PendingKey::Activity(pending.key.clone())],
+        activities: vec![begun.clone()],
+        ..Append::default()
+    };
+    match shared.host.journal.commit(append).await {
+        Ok(_) => Some(begun),
+        // Somebody else settled it.
+        Err(CommitError::AlreadyDone) => None,
+        Err(error) => {
+            tracing::warn!(%error, "the beginning of a try could not be recorded, so it does not begin");
+            tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+            None
+        }
+    }
+}
+
+/// Tells the entity that nobody knows; a workflow that has no word for that hears that it was given up.
+#[expect(clippy::too_many_arguments, reason = "the letter is made of all of these")]
+async fn uncertain(
+    shared: &Shared,
+    pending: &PendingActivity,
+    entity: &EntityRef,
+    performer: &dyn AnyPerformer,
+    payload: Vec<u8>,
+    error: ActivityError,
+    record: &Record,
+    id: &str,
+) {
+    tracing::error!(error = %error.message, "whether an activity was done is not known");
+    match performer.uncertain(&payload, &error) {
+        Some(command) => {
+            settle(shared, pending, entity, Some(command), None, record, id, By::engine()).await;
+        }
+        None => give_up(shared, pending, entity, performer, payload, error, record, id).await,
+    }
+}
+
 /// Whether the entity may have changed its mind since it asked. Nothing replaces an activity in the moment in which it
 /// is asked for, and the first try of most is in that moment. What a person edited and sent again is wanted.
 fn must_ask(shared: &Shared, pending: &PendingActivity) -> bool {
     let asked_at = Timestamp::from_millis(pending.asked_at_ms);
     pending.edited.is_none()
+        // What has begun may have been done: its entity hears of that, wanted or not.
+        && pending.begun_at_ms.is_none()
         && (pending.attempts > 0 || shared.host.clock.now().since(asked_at) >= CHANGE_OF_MIND)
 }
 
@@ -313,11 +397,22 @@ async fn put_off(shared: &Shared, pending: &PendingActivity, error: &ActivityErr
     let attempts = pending.attempts + 1;
     let id = format!("{}.{}", pending.key.version, pending.key.index);
     let wait = wait.unwrap_or_else(|| backoff::activity(&id, attempts));
+    move_to(shared, pending, wait, attempts, &error.message).await;
+}
+
+/// Moves an activity that was not tried to its next moment and holds its lane. No try is used up.
+async fn wait(shared: &Shared, pending: &PendingActivity, why: &str, after: Span) {
+    let after = after.max(Span::from_millis(1)); // Or it would be asked again at once, without end.
+    move_to(shared, pending, after, pending.attempts, why).await;
+}
+
+async fn move_to(shared: &Shared, pending: &PendingActivity, wait: Span, attempts: u32, why: &str) {
     let ready_at_ms = (shared.host.clock.now() + wait).as_millis();
     let later = PendingActivity {
         key: ActivityKey { ready_at_ms, ..pending.key.clone() },
         attempts,
-        last_error: Some(reason(error.message.as_str())),
+        last_error: Some(reason(why)),
+        begun_at_ms: None,
         ..pending.clone()
     };
     let hold =
@@ -383,9 +478,10 @@ async fn settle(
     id: &str,
     by: By,
 ) {
-    // A lane is held only by an activity that has failed before.
+    // A lane is held only by an activity that was put off before.
+    let put_off = pending.attempts > 0 || pending.last_error.is_some();
     let unhold: Vec<_> =
-        (pending.attempts > 0 && !pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
+        (put_off && !pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
     let consume = vec![PendingKey::Activity(pending.key.clone())];
     let Some(command) = command else {
         let append =

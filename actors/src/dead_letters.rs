@@ -76,7 +76,7 @@ pub struct Letter {
     pub id: Uuid,
     /// The tenant.
     pub tenant: String,
-    /// `inbound`, `activity`, `command` or `webhook`.
+    /// `inbound`, `activity`, `command`, `webhook` or `report`.
     pub kind: String,
     /// When it was given up.
     pub at: Timestamp,
@@ -228,7 +228,7 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, LetterError> {
-        if let Some(kept) = self.kept_operation(tenant, &meta).await? {
+        if let Some(kept) = self.kept_operation(&meta).await? {
             return Ok(kept);
         }
         let letter = self.letter(tenant, id)?;
@@ -247,7 +247,7 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, LetterError> {
-        if let Some(kept) = self.kept_operation(tenant, &meta).await? {
+        if let Some(kept) = self.kept_operation(&meta).await? {
             return Ok(kept);
         }
         let letter = self.letter(tenant, id)?;
@@ -255,24 +255,11 @@ impl Engine {
     }
 
     /// The answer that the same request was given before, when its letter was still there.
-    async fn kept_operation(
-        &self,
-        tenant: Option<&TenantId>,
-        meta: &CommandMeta,
-    ) -> Result<Option<Receipt>, LetterError> {
+    async fn kept_operation(&self, meta: &CommandMeta) -> Result<Option<Receipt>, LetterError> {
         let Some(idempotency) = &meta.idempotency else { return Ok(None) };
-        let tenants: Vec<&TenantId> = match tenant {
-            Some(tenant) => vec![tenant],
-            None => self.shared.host.policies.keys().collect(),
-        };
-        for tenant in tenants {
-            let key = idempotency::claim(tenant, &idempotency.key, self.now().as_millis());
-            let kept = idempotency::kept_answer(&self.shared.host.journal, &key, idempotency).await;
-            if let Some(kept) = kept.map_err(|refusal| LetterError::Send(SendError::from_refusal(refusal)))? {
-                return Ok(Some(kept));
-            }
-        }
-        Ok(None)
+        let key = idempotency::claim(&idempotency.tenant, &idempotency.key, self.now().as_millis());
+        let kept = idempotency::kept_answer(&self.shared.host.journal, &key, idempotency).await;
+        kept.map_err(|refusal| LetterError::Send(SendError::from_refusal(refusal)))
     }
 
     fn letter(&self, tenant: Option<&TenantId>, id: Uuid) -> Result<DeadLetter, LetterError> {
@@ -322,6 +309,7 @@ impl Engine {
                     asked_at_ms: kept.asked_at_ms,
                     last_error: None,
                     edited,
+                    begun_at_ms: None,
                 };
                 Ok(Along { activities: vec![pending], ..Along::default() })
             }
@@ -401,7 +389,7 @@ impl Engine {
             }),
             _ => serde_json::from_slice(&letter.payload).ok(),
         };
-        let retryable = shown.is_some() && letter.kind != "command";
+        let retryable = shown.is_some() && !matches!(letter.kind.as_str(), "command" | "report");
         (shown.unwrap_or(serde_json::Value::Null), retryable)
     }
 }

@@ -5,8 +5,10 @@
 //! down again without losing anything.
 
 mod builder;
+pub(crate) mod policy;
 
 pub use builder::{EngineBuilder, StartError};
+pub use policy::added_tenants;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +33,7 @@ use crate::{
 };
 
 /// Space of the claims by which a provider's message is taken once.
-const INBOUND_SPACE: &str = "inbound";
+pub(crate) const INBOUND_SPACE: &str = "inbound";
 
 /// The running engine. Cheap to clone.
 #[derive(Clone)]
@@ -290,7 +292,7 @@ pub fn is_of(tenant: &TenantId, blob: &str) -> bool {
 }
 
 /// A claim's key: the text itself while it is short, its hash when a provider makes it long.
-fn short_key(text: &str) -> Vec<u8> {
+pub(crate) fn short_key(text: &str) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     if text.len() <= 200 { text.as_bytes().to_vec() } else { Sha256::digest(text.as_bytes()).to_vec() }
 }

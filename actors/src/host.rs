@@ -1,12 +1,15 @@
 //! What every part of the runtime shares: the journal, the clock, the tenants' policies and the limits.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use throughline_storage::{blobs::Blobs, journal::Journal};
 use throughline_workflows::{ids::TenantId, policy::Policies};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Minter};
+use crate::{
+    clock::{Clock, Minter},
+    tenants::Tenants,
+};
 
 /// Shared by the engine's parts; made once at start.
 pub(crate) struct Host {
@@ -14,8 +17,7 @@ pub(crate) struct Host {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) clock: Clock,
     pub(crate) minter: Minter,
-    pub(crate) policies: BTreeMap<TenantId, Arc<Policies>>,
-    pub(crate) no_policies: Arc<Policies>,
+    pub(crate) tenants: Tenants,
     pub(crate) options: EngineOptions,
     /// Cancelled when the engine begins to drain: no new intake, timers or attempts.
     pub(crate) draining: CancellationToken,
@@ -24,7 +26,7 @@ pub(crate) struct Host {
 impl Host {
     /// The settings of `tenant`, as they are and were.
     pub(crate) fn policies(&self, tenant: &TenantId) -> Arc<Policies> {
-        self.policies.get(tenant).unwrap_or(&self.no_policies).clone()
+        self.tenants.policies(tenant)
     }
 }
 
@@ -53,6 +55,8 @@ pub struct EngineOptions {
     pub attempts_max: u32,
     /// How long a caller waits for a turn before the answer is "unknown".
     pub turn_timeout: Duration,
+    /// Between two looks for a policy that is durable and not in force: after a change whose outcome was not known.
+    pub policy_look: Duration,
     /// How long a drain waits for what is under way.
     pub drain_timeout: Duration,
     /// How long `advance` waits for everything to settle, in real time.
@@ -74,6 +78,7 @@ impl Default for EngineOptions {
             crashes_max: 5,
             attempts_max: 12,
             turn_timeout: Duration::from_secs(30),
+            policy_look: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(60),
             #[cfg(feature = "testing")]

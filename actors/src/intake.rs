@@ -20,7 +20,7 @@ use throughline_storage::{
     journal::InboxEntry,
 };
 use throughline_workflows::{
-    conversation::{self, Conversation, CustomerCard, Opening},
+    conversation::{self, Conversation, CustomerCard, Opening, standing::Standing},
     customer::{self, Customer},
     ids::{ConversationId, CustomerId, TenantId},
     message::{Address, Inbound},
@@ -248,8 +248,11 @@ async fn place(shared: &Shared, queued: &Queued) -> Result<(), Refusal> {
     let mut target = queued.item.inbound.thread.map(|id| id.0).or(current);
     let mut follow_up_of = None;
     for _ in 0..HOPS_MAX {
-        let opening =
-            target.is_none().then(|| Opening { follow_up_of, replaces: current.map(ConversationId) });
+        let opening = target.is_none().then(|| Opening {
+            follow_up_of,
+            replaces: current.map(ConversationId),
+            standing: None,
+        });
         let conversation = target.unwrap_or_else(|| shared.host.minter.mint());
         match hand_over(shared, queued, customer, conversation, opening).await {
             Ok(()) => return Ok(()),
@@ -288,9 +291,14 @@ async fn hand_over(
     opening: Option<Opening>,
 ) -> Result<(), Refusal> {
     let inbound = &queued.item.inbound;
-    let card = match &opening {
+    let mut opening = opening;
+    let card = match &mut opening {
         // The acknowledgement greets in the customer's own language, and by name.
-        Some(_) => card_of(shared, &queued.tenant, customer).await?,
+        Some(opening) => {
+            let (card, standing) = card_of(shared, &queued.tenant, customer).await?;
+            opening.standing = Some(Box::new(standing));
+            card
+        }
         None => CustomerCard { id: customer, name: inbound.name.clone(), language: None },
     };
     let name = card.name.clone();
@@ -366,7 +374,7 @@ async fn learn_name(shared: &Shared, queued: &Queued, customer: Uuid) -> Result<
     if shared.named.contains(customer) {
         return Ok(());
     }
-    if card_of(shared, &queued.tenant, CustomerId(customer)).await?.name.is_none() {
+    if card_of(shared, &queued.tenant, CustomerId(customer)).await?.0.name.is_none() {
         let patch =
             customer::CustomerPatch { name: Some(name.clone()), ..customer::CustomerPatch::default() };
         let command = customer::Command::Update(Box::new(patch));
@@ -402,8 +410,12 @@ impl Named {
     }
 }
 
-/// What a conversation needs to know of its customer.
-async fn card_of(shared: &Shared, tenant: &TenantId, customer: CustomerId) -> Result<CustomerCard, Refusal> {
+/// What a conversation needs to know of its customer, and how they are to be treated.
+async fn card_of(
+    shared: &Shared,
+    tenant: &TenantId,
+    customer: CustomerId,
+) -> Result<(CustomerCard, Standing), Refusal> {
     let entity = EntityRef::of::<Customer>(tenant, customer.0);
     let journal = shared.host.journal.clone();
     let live = tokio::task::spawn_blocking(move || rehydrate::load::<Customer>(&journal, &entity, None))
@@ -411,11 +423,12 @@ async fn card_of(shared: &Shared, tenant: &TenantId, customer: CustomerId) -> Re
         .map_err(|error| Refusal::Damaged(error.to_string()))?
         .map_err(Refusal::Damaged)?;
     let facts = live.state.facts();
-    Ok(CustomerCard {
+    let card = CustomerCard {
         id: customer,
         name: facts.and_then(|facts| facts.name.clone()),
         language: facts.and_then(|facts| facts.preferences.language.clone()),
-    })
+    };
+    Ok((card, facts.map(customer::Facts::standing).unwrap_or_default()))
 }
 
 fn order(queued: &Queued, command: AnyCommand, by: By, consume: Vec<PendingKey>) -> Order {

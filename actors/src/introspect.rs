@@ -158,7 +158,7 @@ impl Engine {
         if residency != Some("hot") {
             let tenants: Vec<TenantId> = match tenant {
                 Some(tenant) => vec![tenant.clone()],
-                None => self.shared.host.policies.keys().cloned().collect(),
+                None => self.shared.host.tenants.names(),
             };
             let journal = self.shared.host.journal.clone();
             let missing = take - rows.len();
@@ -298,7 +298,11 @@ impl Engine {
 
     /// An entity's pending activities. Read by walking what is pending: few, unless a provider is down.
     fn activities_of(&self, entity: &EntityRef) -> Result<Vec<ActivityRow>, String> {
-        let stream = entity.stream();
+        let pending = self.pending_of(&entity.stream())?;
+        Ok(pending.into_iter().map(|pending| self.activity_row(pending)).collect())
+    }
+
+    fn pending_of(&self, stream: &StreamId) -> Result<Vec<PendingActivity>, String> {
         let mut found = Vec::new();
         let mut after: Option<ActivityKey> = None;
         loop {
@@ -310,9 +314,43 @@ impl Engine {
                 .map_err(|error| error.to_string())?;
             let Some(last) = page.last() else { return Ok(found) };
             after = Some(last.key.clone());
-            let own = page.into_iter().filter(|pending| pending.key.stream == stream);
-            found.extend(own.map(|pending| self.activity_row(pending)));
+            found.extend(page.into_iter().filter(|pending| pending.key.stream == *stream));
         }
+    }
+
+    /// What an entity of workflow `W` asked of the world and is not done, each with its content.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub async fn pending<W: Workflow>(
+        &self,
+        tenant: &TenantId,
+        id: Uuid,
+    ) -> Result<Vec<(ActivityRow, W::Activity)>, String> {
+        let (engine, stream) = (self.clone(), EntityRef::of::<W>(tenant, id).stream());
+        let read = move || {
+            let journal = &engine.shared.host.journal;
+            let mut found = Vec::new();
+            for pending in engine.pending_of(&stream)? {
+                let payload = match &pending.edited {
+                    Some(edited) => Some(edited.clone()),
+                    None => {
+                        let stored = journal.record(&stream, pending.key.version);
+                        let stored = stored.map_err(|error| error.to_string())?;
+                        let record = stored.map(|stored| stored.decode()).transpose();
+                        let record = record.map_err(|error| error.to_string())?;
+                        let index = pending.key.index as usize;
+                        record.and_then(|record| Some(record.activities.get(index)?.bytes.clone()))
+                    }
+                };
+                // Without its content it is still listed among all activities.
+                if let Some(activity) = payload.and_then(|payload| codec::decode(&payload).ok()) {
+                    found.push((engine.activity_row(pending), activity));
+                }
+            }
+            Ok(found)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
     }
 
     fn activity_row(&self, pending: PendingActivity) -> ActivityRow {
@@ -331,6 +369,7 @@ impl Engine {
             last_error: pending.last_error,
             next_try_at: Timestamp::from_millis(ready_at_ms),
             asked_at: Timestamp::from_millis(pending.asked_at_ms),
+            begun_at: pending.begun_at_ms.map(Timestamp::from_millis),
         }
     }
 }

@@ -7,6 +7,8 @@
 //! timers      due timer ─▶ entity                          a window at a time, never given up
 //! activities  pending activity ─▶ performer ─▶ entity      retries, lanes, dead letters
 //! projector   feed ─▶ rows of views                        with a checkpoint
+//! sweep       changed policy ─▶ every entity               resumable
+//! relay       feed ─▶ endpoints that want the event        with a checkpoint
 //! upkeep      sweeps                                       slowly
 //! ```
 //!
@@ -24,6 +26,7 @@ pub mod host;
 pub mod intake;
 pub mod introspect;
 pub mod order;
+pub mod outside;
 pub mod performer;
 pub mod projector;
 pub mod settle;
@@ -34,9 +37,13 @@ mod activities;
 mod entity;
 mod idempotency;
 mod rehydrate;
+mod relay;
+mod reports;
 mod shard;
 mod shared;
 mod supervisor;
+mod sweep;
+mod tenants;
 mod timers;
 mod turn;
 mod upkeep;

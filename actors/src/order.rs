@@ -78,6 +78,8 @@ pub struct CommandMeta {
 /// An idempotency key: the same key gives the same answer and one effect.
 #[derive(Clone, Debug)]
 pub struct Idempotency {
+    /// The caller's tenant, in which the key is kept: one key is one request, whichever tenant the request is about.
+    pub tenant: TenantId,
     /// Credential, path and key, joined: unique among callers.
     pub key: String,
     /// A fingerprint of the request's body: the same key with another body is refused.

@@ -12,6 +12,7 @@ use throughline_workflows::{
 use uuid::Uuid;
 
 use crate::{
+    activities::PANICKED,
     engine::Engine,
     order::{AnyCommand, EntityRef, panic_text},
     rehydrate,
@@ -26,6 +27,30 @@ pub trait Performer<W: Workflow>: Send + Sync + 'static {
         activity: W::Activity,
         attempt: Attempt,
     ) -> impl Future<Output = Outcome<W::Command>> + Send;
+
+    /// Whether a try may begin now, and what a lost answer would mean. Asked right before every try, so what it
+    /// counts (a rate, a probe of a provider that was down) is counted once a try.
+    fn admit(&self, _activity: &W::Activity, _attempt: &Attempt) -> Admission {
+        Admission::Keyed
+    }
+}
+
+/// Whether a try may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may, and it may be made again after a crash: whoever is asked knows the activity's id, or asking twice does
+    /// no harm.
+    Keyed,
+    /// It may, but whoever is asked cannot tell a repetition: that it begins is made durable first, and should the
+    /// process end before the answer is, the activity is [`Outcome::Uncertain`] and not performed again.
+    Unkeyed,
+    /// Not yet. This is no try: it uses up none of them.
+    NotNow {
+        /// When to ask again.
+        after: Span,
+        /// Why, for people.
+        why: String,
+    },
 }
 
 /// The performer of workflows that ask nothing of the world.
@@ -104,12 +129,18 @@ pub enum Outcome<C> {
     },
     /// It will never work.
     Refused(ActivityError),
+    /// The world was asked, and nobody knows whether it did it. The workflow decides what follows.
+    Uncertain(ActivityError),
 }
 
 /// A workflow's performer, of whichever workflow.
 pub(crate) trait AnyPerformer: Send + Sync {
     /// Performs the encoded activity; a panic in the performer is a failed try.
     fn perform(&self, activity: Vec<u8>, attempt: Attempt) -> BoxFuture<'_, Outcome<AnyCommand>>;
+    /// Whether a try of the encoded activity may begin.
+    fn admit(&self, activity: &[u8], attempt: &Attempt) -> Admission;
+    /// The command that tells the entity that nobody knows whether the activity was done.
+    fn uncertain(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand>;
     /// Whether the entity, as its journal has it now, still wants the activity to be performed.
     fn still_wanted(&self, journal: &Journal, entity: &EntityRef, activity: &[u8]) -> Result<bool, String>;
     /// The command that tells the entity that the activity was given up.
@@ -140,12 +171,24 @@ impl<W: Workflow, P: Performer<W>> AnyPerformer for PerformerOf<W, P> {
                 Ok(Outcome::HandOver(command)) => Outcome::HandOver(command),
                 Ok(Outcome::Retry { after, error }) => Outcome::Retry { after, error },
                 Ok(Outcome::Refused(error)) => Outcome::Refused(error),
+                Ok(Outcome::Uncertain(error)) => Outcome::Uncertain(error),
                 Err(panic) => Outcome::Retry {
                     after: None,
-                    error: ActivityError { code: Some("panic".to_owned()), message: panic_text(&*panic) },
+                    error: ActivityError { code: Some(PANICKED.to_owned()), message: panic_text(&*panic) },
                 },
             }
         })
+    }
+
+    fn admit(&self, activity: &[u8], attempt: &Attempt) -> Admission {
+        // What cannot be read is refused by the try itself.
+        codec::decode::<W::Activity>(activity)
+            .map_or(Admission::Keyed, |activity| self.performer.admit(&activity, attempt))
+    }
+
+    fn uncertain(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand> {
+        let activity = codec::decode::<W::Activity>(activity).ok()?;
+        W::activity_uncertain(&activity, error).map(|command| -> AnyCommand { Arc::new(command) })
     }
 
     fn still_wanted(&self, journal: &Journal, entity: &EntityRef, activity: &[u8]) -> Result<bool, String> {

@@ -10,7 +10,7 @@ use throughline_storage::{
 };
 use throughline_workflows::time::{Span, Timestamp};
 
-use crate::{clock::ClockMode, engine::Engine};
+use crate::{clock::ClockMode, engine::Engine, relay};
 
 /// Between two looks at whether everything has come to rest.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -132,8 +132,14 @@ impl Engine {
         if !journal.activities(None, now, 1).map_err(store)?.is_empty() {
             busy.push("ready activities");
         }
+        if !self.shared.host.tenants.to_sweep().is_empty() {
+            busy.push("a changed policy on its way to the entities");
+        }
         if !self.shared.views.is_empty() && self.views().reached() < journal.head().seq {
             busy.push("lists behind the journal");
+        }
+        if relay::is_registered(&self.shared) && self.shared.gauges.relayed() < journal.head().seq {
+            busy.push("events that endpoints have not been told of");
         }
         Ok((!busy.is_empty()).then(|| busy.join(", ")))
     }

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -41,8 +41,12 @@ pub(crate) struct Shared {
     pub(crate) gauges: TaskGauges,
     /// Customers known to have a name.
     pub(crate) named: intake::Named,
+    /// Reports of providers that found no message of ours.
+    pub(crate) reports_dropped: AtomicU64,
     /// Held while the manual clock is being moved.
     pub(crate) advancing: tokio::sync::Mutex<()>,
+    /// Held while a tenant's policy is being changed.
+    pub(crate) policy_change: tokio::sync::Mutex<()>,
 }
 
 /// One registered workflow.
@@ -50,6 +54,8 @@ pub(crate) struct Kind {
     pub(crate) performer: Arc<dyn AnyPerformer>,
     pub(crate) inspector: Arc<dyn AnyInspector>,
     pub(crate) deadlines_revision: u32,
+    /// Tells an entity of a changed policy, where the workflow wants to know.
+    pub(crate) policy_changed: Option<AnyCommand>,
 }
 
 /// What the engine's tasks are busy with.
@@ -58,6 +64,7 @@ pub(crate) struct TaskGauges {
     intake: AtomicUsize,
     timers: AtomicUsize,
     activities: AtomicUsize,
+    relayed: AtomicU64,
 }
 
 impl TaskGauges {
@@ -71,6 +78,15 @@ impl TaskGauges {
 
     pub(crate) fn activities_in_flight(&self, count: usize) {
         self.activities.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn relayed_up_to(&self, seq: u64) {
+        self.relayed.store(seq, Ordering::Relaxed);
+    }
+
+    /// Up to which `seq` endpoints have been told of events.
+    pub(crate) fn relayed(&self) -> u64 {
+        self.relayed.load(Ordering::Relaxed)
     }
 
     /// Messages read from the inbox, timers being fired, activities being performed.

@@ -177,7 +177,7 @@ impl<W: Workflow> Turn<W> {
         idempotency: &Idempotency,
         now: Timestamp,
     ) -> Result<Option<Receipt>, Refusal> {
-        let key = idempotency::claim(&self.entity.tenant, &idempotency.key, now.as_millis());
+        let key = idempotency::claim(&idempotency.tenant, &idempotency.key, now.as_millis());
         idempotency::kept_answer(&self.host.journal, &key, idempotency).await
     }
 
@@ -283,6 +283,7 @@ impl<W: Workflow> Turn<W> {
                         Wanted::TakeFrom(former) => {
                             ClaimChange::TakeFrom { owner, former: former.as_bytes().to_vec() }
                         }
+                        Wanted::TakeIfFree => ClaimChange::TakeIfFree { owner },
                         Wanted::Release => ClaimChange::Release { owner },
                     }
                 },
@@ -301,6 +302,7 @@ impl<W: Workflow> Turn<W> {
                 asked_at_ms: now.as_millis(),
                 last_error: None,
                 edited: None,
+                begun_at_ms: None,
             });
         }
         let timers_changed = self.change_timers(live, append);
@@ -337,7 +339,7 @@ impl<W: Workflow> Turn<W> {
             answer: idempotency.answer.clone(),
         };
         ClaimRequest {
-            key: idempotency::claim(&self.entity.tenant, &idempotency.key, now.as_millis()),
+            key: idempotency::claim(&idempotency.tenant, &idempotency.key, now.as_millis()),
             change: ClaimChange::TakeOnce { owner: codec::encode(&kept) },
         }
     }

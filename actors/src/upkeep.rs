@@ -12,7 +12,7 @@ use throughline_storage::{
 };
 use uuid::Uuid;
 
-use crate::{backoff, order::EntityRef, shared::Shared};
+use crate::{backoff, engine::Engine, order::EntityRef, shared::Shared};
 
 /// Between two rounds of removals, in machine time.
 const PAUSE: Duration = Duration::from_secs(3600);
@@ -22,6 +22,28 @@ const TRIES_MAX: u32 = 4;
 
 /// Blobs younger than this are left alone: the commit that names them may be on its way.
 const BLOB_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
+
+impl Engine {
+    /// Removes claims of past weeks, which only served to recognise repetitions; returns how many.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn sweep_claims(&self) -> Result<u64, String> {
+        let host = &self.shared.host;
+        let removed = host.journal.sweep_claims(host.clock.now().as_millis()).await;
+        removed.map_err(|error| error.to_string())
+    }
+
+    /// Removes blobs that no record names, save the youngest; returns how many.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn sweep_blobs(&self) -> Result<u64, String> {
+        let host = &self.shared.host;
+        let removed = host.blobs.sweep(&host.journal, BLOB_AGE_MIN).await;
+        removed.map_err(|error| error.to_string())
+    }
+}
 
 /// Runs until the engine drains.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -73,7 +95,7 @@ async fn rearm(shared: &Shared, kind: &'static str, revision: u32) -> Result<(),
         _ => None,
     };
     let mut compared = 0u64;
-    for tenant in shared.host.policies.keys() {
+    for tenant in &shared.host.tenants.names() {
         let mut from = match &after {
             Some((at, _)) if at.as_str() > tenant.as_str() => continue,
             Some((at, entity)) if at == tenant.as_str() => Some(*entity),

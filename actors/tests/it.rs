@@ -6,7 +6,15 @@
 mod activities;
 #[path = "it/parcel.rs"]
 mod parcel;
+#[path = "it/policies.rs"]
+mod policies;
+#[path = "it/relay.rs"]
+mod relay;
+#[path = "it/reports.rs"]
+mod reports;
 #[path = "it/timers.rs"]
 mod timers;
 #[path = "it/turns.rs"]
 mod turns;
+#[path = "it/uncertain.rs"]
+mod uncertain;

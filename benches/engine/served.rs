@@ -40,7 +40,7 @@ pub(crate) async fn webhooks() {
     for clients in [1, 16, 64] {
         let folder = folder("webhook");
         let server = Server::start(folder.path());
-        let client = reqwest::Client::new();
+        let client = throughline::tls::client().build().expect("a client");
         for chunk in (0..CONVERSATIONS).collect::<Vec<_>>().chunks(50) {
             let sent = chunk.iter().map(|sender| post(&client, &server.base, *sender, *sender));
             futures::future::join_all(sent).await;
@@ -96,7 +96,7 @@ async fn start_and_tell(table: &Table, name: &str, folder: &Path) {
     let watch = Stopwatch::start();
     let server = Server::start(folder);
     let ready = watch.elapsed();
-    let client = reqwest::Client::new();
+    let client = throughline::tls::client().build().expect("a client");
     let answer = client.get(format!("{}/readyz", server.base)).send().await.expect("an answer");
     assert!(answer.status().is_success(), "ready: {:?}", answer.text().await);
     table.row(&[name.to_owned(), ms(ready), server.memory()]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use throughline_workflows::message::Channel;
+use throughline_workflows::{ids::TenantId, message::Channel};
 
 use crate::{
     channels::{
@@ -11,7 +11,7 @@ use crate::{
         email::{RawEmail, RawEmailSettings},
         generic::{Generic, GenericSettings},
         signature::WebhookSecret,
-        twilio_sms::{TwilioSms, TwilioSmsSettings},
+        twilio_sms::{TwilioSms, TwilioSmsSettings, status::TwilioSmsStatus},
     },
     config::{Channels, Config, Secret},
     http::{Door, Doors},
@@ -25,12 +25,32 @@ use crate::{
 pub(super) fn doors(config: &Config) -> anyhow::Result<Doors> {
     let mut doors = Doors::new();
     for id in config.tenant_ids() {
-        let Some(tenant) = config.tenant(&id) else { continue };
-        let replies = reply_keys(config, &id)?;
+        for (path, door) in doors_of(config, &id)? {
+            doors.open(id.clone(), path, door);
+        }
+    }
+    Ok(doors)
+}
+
+/// The doors of one tenant, each with its path.
+///
+/// # Errors
+/// A key file cannot be made or read, or a secret is not one.
+pub(super) fn doors_of(config: &Config, id: &TenantId) -> anyhow::Result<Vec<(String, Door)>> {
+    let mut doors = Vec::new();
+    if let Some(tenant) = config.tenant(id) {
+        let replies = reply_keys(config, id)?;
         let Channels { sms, email, generic } = &tenant.channels;
         let mut adapters: Vec<(Channel, Arc<dyn Adapter>)> = Vec::new();
         let tokens = sms.auth_token.values().map(str::to_owned).collect();
-        adapters.push((Channel::Sms, Arc::new(TwilioSms::new(TwilioSmsSettings { auth_tokens: tokens }))));
+        let twilio = TwilioSmsSettings { auth_tokens: tokens };
+        let status = Door {
+            adapter: Arc::new(TwilioSmsStatus::new(twilio.clone())),
+            channel: Channel::Sms.to_string(),
+            url: tenant.channels.sms_status_url(&config.server.public_url, id),
+        };
+        doors.push(("twilio/sms/status".to_owned(), status));
+        adapters.push((Channel::Sms, Arc::new(TwilioSms::new(twilio))));
         let mail = RawEmailSettings {
             own_addresses: vec![email.from.clone()],
             replies: replies.clone(),
@@ -52,9 +72,9 @@ pub(super) fn doors(config: &Config) -> anyhow::Result<Doors> {
             let door = Door {
                 adapter: adapter.clone(),
                 channel: configured.channel.to_string(),
-                url: configured.url(&config.server.public_url, &id),
+                url: configured.url(&config.server.public_url, id),
             };
-            doors.open(id.clone(), configured.name(), door);
+            doors.push((configured.name().to_owned(), door));
         }
     }
     Ok(doors)

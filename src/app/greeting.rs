@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use throughline_workflows::ids::TenantId;
 
 use crate::{
-    config::{Config, reachable},
+    config::{Config, Transport, reachable},
     http::FirstAdmin,
 };
 
@@ -20,10 +20,37 @@ pub(super) fn greeting(config: &Config, address: SocketAddr, admin: &FirstAdmin)
          {}\n\
          Try it:\n\
          {}  curl {base}/api/v1/conversations -H \"authorization: Bearer $THROUGHLINE_TOKEN\"\n\n\
-         What would be sent to customers is written below {folder}/outbound.",
+         {}",
         token(admin),
-        first_message(config, address, &base)
+        first_message(config, address, &base),
+        sending(config)
     )
+}
+
+/// Which channels send, and where the others write.
+fn sending(config: &Config) -> String {
+    let folder = config.storage.path.display();
+    let mut sends: Vec<String> = Vec::new();
+    let mut all = true;
+    for tenant in config.tenant_ids().into_iter().filter_map(|id| config.tenant(&id)) {
+        for door in tenant.channels.doors() {
+            match door.transport {
+                Transport::Provider => sends.push(door.channel.to_string()),
+                Transport::File => all = false,
+            }
+        }
+    }
+    sends.sort();
+    sends.dedup();
+    match (sends.join(", "), all) {
+        (sends, _) if sends.is_empty() => {
+            format!("What would be sent to customers is written below {folder}/outbound.")
+        }
+        (sends, true) => format!("Customers are sent messages for real by {sends}."),
+        (sends, false) => format!(
+            "Customers are sent messages for real by {sends}; what else would be sent is written below {folder}/outbound."
+        ),
+    }
 }
 
 /// How the API opens; nothing where whoever reads this has a token from before.
@@ -110,6 +137,15 @@ mod tests {
             assert!(said.contains(says) && !said.contains("curl -X POST"), "{said}");
             assert!(said.contains("curl http"), "reading always works: {said}");
         }
+    }
+
+    #[test]
+    fn nobody_sends_to_customers_without_being_told_so() {
+        let said = |settings: &str| greeted(settings, "127.0.0.1:80", &FirstAdmin::Earlier);
+        assert!(said("").ends_with("What would be sent to customers is written below data/outbound."));
+        let shop = "[channels.generic.shop]\ntransport = \"provider\"\nurl = \"https://shop.example\"\n\
+                    secret = \"aHVudGVyMg==\"";
+        assert!(said(shop).contains("for real by generic:shop; what else"), "{}", said(shop));
     }
 
     #[test]

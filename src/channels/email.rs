@@ -3,13 +3,16 @@
 //! The customer is whoever stands in `From`: it is the identity people know each other by. `Reply-To` is kept in the
 //! metadata and changes nothing, since anybody may write any address there and an answer would go to a stranger.
 //! A mail carries no signature of this door's own: it is taken with Standard Webhooks headers, or unsigned where the
-//! edge allows that. Bounces are taken as automatic mail; what they say of a delivery is not read here.
+//! edge allows that. A bounce of a mail of ours is no message but a report about that mail (`bounce`).
 
 mod automatic;
 mod body;
+mod bounce;
 pub mod compose;
 mod headers;
 mod nested;
+pub mod notice;
+pub mod smtp;
 mod visible;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,13 +30,14 @@ use throughline_workflows::{
 };
 
 use crate::channels::{
-    Adapter, Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest,
+    Adapter, Answer, Receipt, Refusal, Unreadable, Verified, WebhookRequest,
     draft::{Draft, Original, line, prose},
     reply_token::ReplyKeys,
     signature::{self, WebhookSecret},
     without_secret,
 };
 
+use bounce::Bounce;
 use headers::Headers;
 
 const ANSWER: Answer = Answer { content_type: "application/json", body: r#"{"status":"accepted"}"# };
@@ -84,9 +88,7 @@ impl Adapter for RawEmail {
             let mail = MessageParser::default().parse(tame.as_ref()).ok_or_else(not_a_mail)?;
             self.read(request, &mail, mint)
         }));
-        let message =
-            read.unwrap_or_else(|_| Err(Unreadable::body("the mail parser gave up on this mail")))?;
-        Ok(Receipt { messages: vec![message], ignored: 0, response: ANSWER })
+        read.unwrap_or_else(|_| Err(Unreadable::body("the mail parser gave up on this mail")))
     }
 }
 
@@ -102,7 +104,7 @@ impl RawEmail {
         request: &WebhookRequest<'_>,
         mail: &Message<'_>,
         mint: &mut dyn FnMut() -> Uuid,
-    ) -> Result<Parsed, Unreadable> {
+    ) -> Result<Receipt, Unreadable> {
         let headers = Headers::read(mail);
         if headers.is_empty() {
             return Err(not_a_mail());
@@ -112,6 +114,13 @@ impl RawEmail {
         })?;
         let reason = automatic::reason(&headers, &from, &self.settings.own_addresses);
         let body = body::read(mail, request.body);
+        match bounce::read(&headers, &body, &self.settings.replies, request.now) {
+            Some(Bounce::Report(report)) => {
+                return Ok(Receipt { reports: vec![*report], ..Receipt::nothing(ANSWER) });
+            }
+            Some(Bounce::Information) => return Ok(Receipt { ignored: 1, ..Receipt::nothing(ANSWER) }),
+            None => {}
+        }
         let thread = self.conversation(&headers, &body);
         let text = visible::reply(&body.newest);
 
@@ -163,11 +172,13 @@ impl RawEmail {
         for file in body.files {
             draft.attach(&file.name, &file.media_type, file.bytes);
         }
-        Ok(draft.finish(&Original { name: "message.eml", media_type: "message/rfc822", bytes: request.body }))
+        let original = Original { name: "message.eml", media_type: "message/rfc822", bytes: request.body };
+        let message = draft.finish(&original);
+        Ok(Receipt { messages: vec![message], ..Receipt::nothing(ANSWER) })
     }
 
     /// Where the mail belongs: a reply token first, then what it answers, then what it refers to, the newest first,
-    /// then the mail of ours that a bounce sends back. Never the subject alone.
+    /// then the mail of ours that a report sends back. Never the subject alone.
     fn conversation(&self, headers: &Headers, body: &body::Content) -> Option<ConversationId> {
         let ours = |id: &String| self.settings.replies.verify_message_id(id);
         self.settings

@@ -5,13 +5,14 @@
 //! itself and is there before `ACTIVITY_ID.json`. All of this blocks: call it where blocking is allowed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use throughline_workflows::{
@@ -19,7 +20,10 @@ use throughline_workflows::{
     time::Timestamp,
 };
 
-use crate::channels::email::compose::{ComposeError, Mail, MailSender, ReadBlob, compose, shown_sender};
+use crate::channels::{
+    email::compose::{ComposeError, Mail, MailSender, ReadBlob, compose, shown_sender},
+    sending::{SendOutcome, Sender, Sending, failure, file_of, read_files},
+};
 
 /// Writes messages below one folder.
 #[derive(Clone, Debug)]
@@ -118,6 +122,17 @@ impl FileTransport {
         Ok(Accepted { provider_message_id: mail.map(|mail| mail.message_id) })
     }
 
+    /// Writes one mail that belongs to no conversation, as `email/ID.eml`; one that is there is left as it is.
+    ///
+    /// # Errors
+    /// [`FileError`]; nothing half-written is left under its name.
+    pub fn write_notice(&self, id: &str, mail: &Mail) -> Result<(), FileError> {
+        let folder = self.root.join(Channel::Email.path_name());
+        self.make_folder(&folder)?;
+        let path = folder.join(format!("{id}.eml"));
+        if path.exists() { sync_folder(&folder) } else { write(&folder, &path, &mail.bytes) }
+    }
+
     /// Makes the folder and its parents, durably. One that is there may have been made by a process that was killed
     /// before its name was, so this is done once for those too.
     fn make_folder(&self, folder: &Path) -> Result<(), FileError> {
@@ -138,6 +153,60 @@ impl FileTransport {
     fn written_id(&self, json: &Path) -> Option<String> {
         let written: Value = serde_json::from_slice(&fs::read(json).ok()?).ok()?;
         written.get("provider_message_id")?.as_str().map(str::to_owned)
+    }
+}
+
+/// The transport of one channel into files.
+pub struct FileSender {
+    /// Where to.
+    pub files: FileTransport,
+    /// Who writes the tenant's mail.
+    pub sender: MailSender,
+    /// The address of ours for channels other than email, where the message names none.
+    pub from: Option<String>,
+}
+
+impl FileSender {
+    async fn write(&self, sending: Sending<'_>) -> SendOutcome {
+        // Only mail carries its files; elsewhere they are named.
+        let files = match sending.message.channel {
+            Channel::Email => read_files(&sending).await,
+            _ => Ok(BTreeMap::new()),
+        };
+        let read = match files {
+            Ok(read) => read,
+            Err(outcome) => return outcome,
+        };
+        let (files, sender, from) = (self.files.clone(), self.sender.clone(), self.from.clone());
+        let (activity_id, message, at) =
+            (sending.activity_id.to_owned(), sending.message.clone(), sending.asked_at);
+        let written = tokio::task::spawn_blocking(move || {
+            // The same time on every try, so that a mail written again is the same mail.
+            let delivery = Delivery {
+                activity_id: &activity_id,
+                message: &message,
+                sender: &sender,
+                from: from.as_deref().filter(|_| matches!(message.channel, Channel::Sms)),
+                at,
+            };
+            files.deliver(&delivery, &|key: &str| file_of(&read, key))
+        });
+        match written.await {
+            Ok(Ok(Accepted { provider_message_id })) => SendOutcome::Accepted { provider_message_id },
+            Ok(Err(error)) if error.is_temporary() => SendOutcome::down(failure("file", error.to_string())),
+            Ok(Err(error)) => SendOutcome::Refused(failure("file", error.to_string())),
+            Err(error) => SendOutcome::down(failure("file", error.to_string())),
+        }
+    }
+}
+
+impl Sender for FileSender {
+    fn is_keyed(&self) -> bool {
+        true
+    }
+
+    fn send<'a>(&'a self, sending: Sending<'a>) -> BoxFuture<'a, SendOutcome> {
+        Box::pin(self.write(sending))
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! The body is described in the API document. An unknown field is accepted; a field that is missing or of the wrong
 //! kind is named, with what is allowed. Files come along in base64 or are referred to by their address; nothing is
-//! fetched here.
+//! fetched here. The way out is [`post`].
+
+pub mod post;
 
 use std::fmt;
 
@@ -84,7 +86,7 @@ impl Adapter for Generic {
         mint: &mut dyn FnMut() -> Uuid,
     ) -> Result<Receipt, Unreadable> {
         let message = self.read(request, mint)?;
-        Ok(Receipt { messages: vec![message], ignored: 0, response: ANSWER })
+        Ok(Receipt { messages: vec![message], ..Receipt::nothing(ANSWER) })
     }
 }
 

@@ -47,8 +47,8 @@ impl WebhookSecret {
         Ok(Self { webhook, key })
     }
 
-    /// The signature that this secret's holder makes, as `v1,BASE64`.
-    fn sign(&self, id: &str, seconds: i64, body: &[u8]) -> String {
+    /// The signature of a message under its id and a time in seconds since the Unix epoch, as `v1,BASE64`.
+    pub fn sign(&self, id: &str, seconds: i64, body: &[u8]) -> String {
         // The library signs text only. A mail is bytes, and 8-bit mail is not UTF-8: same recipe, by hand.
         self.webhook.sign(id, seconds, body).unwrap_or_else(|_| {
             let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else {

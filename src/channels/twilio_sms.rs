@@ -1,8 +1,11 @@
 //! `twilio/sms`: text and picture messages that Twilio received for one of our numbers.
 //!
 //! Source of the fields: Twilio, "Twilio's request to your webhook URL",
-//! <https://www.twilio.com/docs/messaging/guides/webhook-request>. Media stay at Twilio's and are referred to;
-//! delivery statuses have a door of their own and are not read here.
+//! <https://www.twilio.com/docs/messaging/guides/webhook-request>. Media stay at Twilio's and are referred to.
+//! Delivery statuses have a door of their own, [`status`]; one that was pointed here is read all the same.
+
+pub mod send;
+pub mod status;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -68,11 +71,17 @@ impl Adapter for TwilioSms {
         let status = fields.get("SmsStatus").or_else(|| fields.get("MessageStatus"));
         if status.is_some_and(|status| !status.eq_ignore_ascii_case("received")) {
             // A status callback that was pointed here: valid, and nothing a customer said.
-            return Ok(Receipt { messages: Vec::new(), ignored: 1, response: ANSWER });
+            let report = status::read_report(request, &fields)?;
+            let ignored = usize::from(report.is_none());
+            return Ok(Receipt {
+                reports: report.into_iter().collect(),
+                ignored,
+                ..Receipt::nothing(ANSWER)
+            });
         }
         let mut message = read_message(request, &fields, mint)?;
         message.inbound.vouched = !self.settings.auth_tokens.is_empty();
-        Ok(Receipt { messages: vec![message], ignored: 0, response: ANSWER })
+        Ok(Receipt { messages: vec![message], ..Receipt::nothing(ANSWER) })
     }
 }
 

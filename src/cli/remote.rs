@@ -62,7 +62,7 @@ impl Remote {
                 Url::parse(&format!("http://{}", reachable(listen()?))).context("the listening address")?
             }
         };
-        let http = reqwest::Client::builder().timeout(PATIENCE).build().context("no client")?;
+        let http = crate::tls::client().timeout(PATIENCE).build().context("no client")?;
         let token = self.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
         Ok(Client { base, token: token.map(str::to_owned), http })
     }

@@ -100,6 +100,7 @@ fn a_wrong_argument_is_named_with_what_is_allowed() {
         ("dead-letters retry nonsense --reason x", "<ID>", "an id looks like"),
         ("token revoke nonsense", "<ID>", "an id looks like"),
         ("token create --role agent --agent-id nonsense", "--agent-id <ID>", "an id looks like"),
+        ("tenant add Acme", "<NAME>", "a-z, 0-9 and '-'"),
         ("token create --role agent --expires-in soon", "--expires-in <DURATION>", "12h"),
         ("timers --before tomorrow", "--before <TIME>", "RFC 3339"),
         ("calendar due office --from monday --spend 8h", "--from <TIME>", "RFC 3339"),
@@ -204,4 +205,22 @@ async fn a_token_is_tied_to_an_agent() {
     let create = |Json(body): Json<Value>| async move { Json(json!({ "secret": body["agent_id"] })) };
     let address = serve(Router::new().route("/api/v1/tokens", post(create))).await;
     assert_eq!(ask_at(address, &format!("token create --role agent --agent-id {ID}")).await.unwrap(), ID);
+}
+
+#[tokio::test]
+async fn a_tenant_is_added_and_what_comes_next_is_said() {
+    let create = |Json(body): Json<Value>| async move {
+        assert_eq!(body, json!({ "name": "acme", "title": "Care" }));
+        Json(json!({ "name": "acme", "version": 1, "seq": 7 }))
+    };
+    let rows = || async {
+        Json(
+            json!({ "items": [{ "name": "acme", "title": "Care", "source": "api", "policy_version": 1 }], "total": 1 }),
+        )
+    };
+    let address = serve(Router::new().route("/api/v1/tenants", post(create).get(rows))).await;
+    let text = ask_at(address, "tenant add acme --title Care").await.unwrap();
+    assert!(text.contains("throughline token create --role admin --tenant acme"), "{text}");
+    let text = ask_at(address, "tenant list").await.unwrap();
+    assert!(text.contains("acme") && text.contains("Care") && text.contains("api"), "{text}");
 }

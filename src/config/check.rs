@@ -3,18 +3,19 @@
 //! Each finding goes on a list and its key is taken out of the tree, so that one start shows them all.
 
 mod calendars;
+mod schedules;
 
 use bytesize::ByteSize;
 use serde::de::DeserializeOwned;
 
-use throughline_workflows::{message::is_generic_name, policy::Policy, time::Span};
+use throughline_workflows::{message::is_generic_name, policy::settings::Settings, time::Span};
 
 use super::{
     Config, Environment,
-    channels::Channels,
+    channels::{Channels, Tls, Transport},
     keys::{self, Found, Kind},
     problem::{Place, Problem},
-    sections::ClockMode,
+    sections::{Alarms, ClockMode},
     tree::{Node, Value},
 };
 
@@ -213,17 +214,114 @@ impl Checks<'_> {
             }
             self.need(generic.secret.values().all(is_signing_key), &["channels", "generic", name, "secret"]);
         }
+        self.sending(channels);
     }
 
-    fn policy(&mut self, policy: &Policy) {
+    /// What a channel that sends through a provider cannot do without.
+    fn sending(&mut self, channels: &Channels) {
+        let Channels { sms, email, generic } = channels;
+        if sms.transport == Transport::Provider {
+            let missing =
+                [("account_sid", sms.account_sid.is_some()), ("auth_token", sms.auth_token.is_set())];
+            self.complete(&["channels", "sms"], &missing);
+        }
+        let smtp = &email.smtp;
+        self.need(smtp.port != 0, &["channels", "email", "smtp", "port"]);
+        self.need(
+            smtp.host.as_deref().is_none_or(|host| url::Host::parse(host).is_ok()),
+            &["channels", "email", "smtp", "host"],
+        );
+        let trusted = smtp.ca_file.as_ref().map(|file| (file, std::fs::metadata(file)));
+        if let Some((file, Err(error))) = trusted {
+            let message = format!("names the file {}: {error}", file.display());
+            self.refuse(&["channels", "email", "smtp", "ca_file"], message);
+        }
+        if email.transport == Transport::Provider {
+            let missing = [
+                ("smtp.host", smtp.host.is_some()),
+                ("smtp.password", smtp.username.is_none() || smtp.password.is_set()),
+                ("smtp.username", smtp.username.is_some() || !smtp.password.is_set()),
+            ];
+            self.complete(&["channels", "email"], &missing);
+            let exposed = smtp.tls == Tls::None && smtp.password.is_set() && !smtp.is_loopback();
+            if exposed {
+                let message =
+                    "cannot be \"none\" while there is a password: anybody on the way could read it; \
+                               it must be \"starttls\" or \"tls\", or the host this machine"
+                        .to_owned();
+                self.refuse(&["channels", "email", "smtp", "tls"], message);
+            }
+        }
+        for (name, generic) in generic.iter().filter(|(_, one)| one.transport == Transport::Provider) {
+            let missing = [("url", generic.url.is_some()), ("secret", generic.secret.is_set())];
+            self.complete(&["channels", "generic", name], &missing);
+        }
+    }
+
+    /// Refuses `transport = "provider"` where a key below `section` is not there.
+    fn complete(&mut self, section: &[&str], keys: &[(&str, bool)]) {
+        let missing: Vec<String> = keys
+            .iter()
+            .filter(|(_, there)| !there)
+            .map(|(key, _)| format!("{}.{key}", section.join(".")))
+            .collect();
+        if missing.is_empty() {
+            return;
+        }
+        let message = format!("cannot be \"provider\" without {}", missing.join(" and "));
+        let path: Vec<&str> = section.iter().copied().chain(["transport"]).collect();
+        self.refuse(&path, message);
+    }
+
+    fn alarms(&mut self, alarms: &Alarms) {
+        for (at, to) in alarms.mail_to.iter().enumerate() {
+            if !is_mail_address(to) {
+                self.refuse_entry(&["alarms", "mail_to"], at);
+            }
+        }
+        if alarms.topics.is_empty() {
+            let message = "is empty; without alarms leave alarms.mail_to empty instead".to_owned();
+            self.refuse(&["alarms", "topics"], message);
+        }
+    }
+
+    /// Refuses one entry of the list at `path`.
+    fn refuse_entry(&mut self, path: &[&str], at: usize) {
+        let whole = self.path(path);
+        let entry = self.tree.get(&whole).and_then(|node| node.entry(at));
+        if let (Some(entry), Some((key, _))) = (entry, keys::setting_above(&whole)) {
+            let message = format!("cannot be {}; it must be one of {}", shown(entry), key.allowed);
+            let key = keys::written(&whole, Some(at));
+            self.problems.push(Problem { place: entry.place.clone(), key, message });
+        }
+    }
+
+    /// Checks a policy as a whole; `common` are the settings that it inherits. Calendars are looked at by themselves.
+    fn policy(&mut self, settings: &Settings, common: Option<&Settings>) {
         let Some(node) = self.tree.get(&self.path(&[])) else {
             return;
         };
-        for error in policy.check().err().unwrap_or_default() {
-            // What is not written here is inherited, and complained about where it stands.
+        let told = common.map(Settings::mistakes).unwrap_or_default();
+        let mistakes = settings.mistakes().into_iter().filter(|it| !it.path.starts_with("calendars."));
+        for error in mistakes {
+            let message = format!("is refused: {}", error.what);
             if let Some(path) = node.find_dotted(&error.path) {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                self.refuse(&path, format!("is refused: {}", error.what));
+                self.refuse(&path, message);
+            } else if !told.contains(&error) {
+                // It is not written here, and wrong only beside what is: there it is told.
+                let mut above = error.path.as_str();
+                let place = loop {
+                    if let Some(path) = node.find_dotted(above) {
+                        break node.get(&path).map_or(&node.place, |node| &node.place);
+                    }
+                    match above.rsplit_once('.') {
+                        Some((shorter, _)) => above = shorter,
+                        None => break &node.place,
+                    }
+                };
+                let key = self.path(&[&error.path]).join(".");
+                self.problems.push(Problem { place: place.clone(), key, message });
             }
         }
     }
@@ -234,15 +332,19 @@ pub(super) fn values(config: &Config, tree: &Node, problems: &mut Vec<Problem>) 
     let mut common = Checks { tree, prefix: Vec::new(), problems };
     common.server_wide(config);
     common.channels(&config.channels);
-    common.policy(&config.policy(None, Policy::default().name));
+    let inherited = config.settings(None, Settings::default().name);
+    common.policy(&inherited, None);
     common.calendars(&config.calendars, None);
+    common.alarms(&config.alarms);
+    common.schedules(config);
     for (id, tenant) in &config.tenants {
         let prefix = vec!["tenants".to_owned(), id.to_string()];
         let mut own = Checks { tree, prefix, problems };
         own.need(tenant.name.as_ref().is_none_or(|name| name.chars().count() <= 100), &["name"]);
         own.channels(&tenant.channels);
-        own.policy(&config.policy(Some(tenant), config.name_of(id)));
+        own.policy(&config.settings(Some(tenant), config.name_of(id)), Some(&inherited));
         own.calendars(&tenant.calendars, Some(&config.calendars));
+        own.alarms(&tenant.alarms);
     }
 }
 

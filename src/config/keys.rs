@@ -13,7 +13,7 @@ pub(super) enum Kind {
     Plain,
 }
 
-/// One setting. A `*` in its path stands for a name of the operator's choice.
+/// One setting. A `*` in its path stands for a name of the operator's choice, `a|b` for one of these names.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) path: &'static str,
@@ -41,11 +41,16 @@ const fn secret(path: &'static str, allowed: &'static str) -> Key {
     Key { path, kind: Kind::Secret, allowed }
 }
 
+const TARGET: &str = "a duration of business time such as \"4h\", at most 365d";
 const RANGES: &str = "a list of ranges such as [\"09:00-12:00\", \"22:00-06:00\"]";
 const SIZE: &str = "a size such as \"64MiB\"";
 const URL: &str = "a web address such as \"https://care.example.com\"";
-const TRANSPORT: &str = "\"file\", the only transport that this version knows";
+const TRANSPORT: &str = "\"file\" or \"provider\"";
+const RATE: &str = "a rate such as \"10/s\", \"60/min\" or \"1000/h\"";
 const SECRET: &str = "a text, { env = \"NAME\" }, { file = \"PATH\" }, or a list of those, newest first";
+const TOPICS: &str = "a list of topics: message.received, message.sent, message.delivery_changed, message.classified, conversation.created, conversation.updated, conversation.state_changed, conversation.assigned, conversation.escalated, conversation.merged, resolution.created, resolution.status_changed, resolution.completed, sla.warning, sla.breached, silence.nudged, customer.updated, customer.unreachable, automation.triggered, automation.executed, function_called, escalation_requested, error, operator.acted";
+const CRON: &str = "five fields such as \"0 9 * * Mon-Fri\" (minute, hour, day of the month, month, day of the week by \
+                    name), or six with the second in front";
 const SIGNING: &str = "base64, with or without \"whsec_\" before it, as a text, { env = \"NAME\" }, \
                        { file = \"PATH\" }, or a list of those, newest first";
 
@@ -74,6 +79,16 @@ pub(super) const KEYS: &[Key] = &[
     ),
     plain("conversation.reopen_window", "a duration such as \"7d\""),
     plain("conversation.acknowledge", "true or false"),
+    text("customers.language", "a language such as \"en\" or \"pt-BR\""),
+    text("customers.timezone", "the name of a time zone such as \"Europe/Berlin\""),
+    plain("updates.interval", "a duration of at most 12h, such as \"6h\""),
+    plain("updates.margin", "a duration from 2m to half of updates.interval, such as \"30m\""),
+    plain("updates.nudge_before", "a duration between updates.margin and updates.interval, such as \"2h\""),
+    plain("updates.alarm_after", "a number of at least 1"),
+    plain(
+        "escalation.windows.technical|billing|ops|compliance.P0|P1|P2|P3",
+        "a duration above zero, such as \"24h\"",
+    ),
     text("templates.*.*", "a text with only the variables of that template in braces"),
     text("calendars.*.timezone", "the name of a time zone such as \"Europe/Berlin\""),
     plain("calendars.*.hours.mon", RANGES),
@@ -84,6 +99,26 @@ pub(super) const KEYS: &[Key] = &[
     plain("calendars.*.hours.sat", RANGES),
     plain("calendars.*.hours.sun", RANGES),
     plain("calendars.*.holidays", "a list of dates such as [\"2026-12-25\"]"),
+    text("sla.tiers.free|standard|premium|enterprise.calendar", "the name of a calendar"),
+    plain(
+        "sla.tiers.free|standard|premium|enterprise.pause_in",
+        "a list of awaiting_customer, awaiting_agent, escalated and snoozed",
+    ),
+    text("sla.tiers.free|standard|premium|enterprise.on_reopen", "\"resume\" or \"restart\""),
+    plain(
+        "sla.tiers.free|standard|premium|enterprise.warn_at",
+        "a part such as 0.75: more than 0 and less than 1",
+    ),
+    plain("sla.tiers.free|standard|premium|enterprise.warn_before", TARGET),
+    plain(
+        "sla.tiers.free|standard|premium|enterprise.reminders",
+        "a list of durations such as [\"30m\", \"1h\"], each longer than the one before",
+    ),
+    plain(
+        "sla.tiers.free|standard|premium|enterprise.default|P0|P1|P2|P3.\
+         first_response|next_response|resolution|escalation_unattended",
+        TARGET,
+    ),
     text("channels.sms.transport", TRANSPORT),
     text("channels.sms.base_url", URL),
     text("channels.sms.account_sid", "an account's id: AC and 32 hexadecimal digits"),
@@ -94,20 +129,57 @@ pub(super) const KEYS: &[Key] = &[
     ),
     text("channels.sms.messaging_service_sid", "a messaging service's id: MG and 32 hexadecimal digits"),
     text("channels.sms.webhook_url", URL),
+    text("channels.sms.status_webhook_url", URL),
+    text("channels.sms.rate", RATE),
     text("channels.email.transport", TRANSPORT),
     text("channels.email.from", "an address such as \"support@example.com\""),
     secret("channels.email.reply_token_key", SECRET),
     secret("channels.email.raw_secret", SIGNING),
     text("channels.email.webhook_url", URL),
+    text("channels.email.rate", RATE),
+    text("channels.email.smtp.host", "the name of a mail server such as \"smtp.example.com\""),
+    plain("channels.email.smtp.port", "a port from 1 to 65535"),
+    text("channels.email.smtp.tls", "\"starttls\", \"tls\" or \"none\""),
+    text("channels.email.smtp.username", "a text"),
+    secret("channels.email.smtp.password", SECRET),
+    text("channels.email.smtp.ca_file", "the path of a file of certificates (PEM)"),
     text("channels.generic.*.transport", TRANSPORT),
     secret("channels.generic.*.secret", SIGNING),
     text("channels.generic.*.url", URL),
     text("channels.generic.*.webhook_url", URL),
+    text("channels.generic.*.rate", RATE),
+    plain("webhooks.allow_private_networks", "true or false"),
+    plain("alarms.mail_to", "a list of addresses such as [\"supervisor@example.com\"]"),
+    plain("alarms.topics", TOPICS),
+    text("schedules.*.cron", CRON),
+    text("schedules.*.timezone", "the name of a time zone such as \"Europe/Berlin\""),
+    text("schedules.*.tenant", "the name of a tenant that is configured"),
+    text("schedules.*.report", "\"silence\" or \"summary\", and no sweep beside it"),
+    text("schedules.*.sweep", "\"blobs\" or \"claims\", and no report beside it"),
     text("tenants.*.name", "a text that customers may read, at most 100 characters"),
 ];
 
 /// The sections that a tenant may write for itself.
-pub(super) const OF_A_TENANT: &[&str] = &["conversation", "templates", "calendars", "channels"];
+pub(super) const OF_A_TENANT: &[&str] = &[
+    "conversation",
+    "templates",
+    "calendars",
+    "channels",
+    "customers",
+    "updates",
+    "escalation",
+    "sla",
+    "alarms",
+];
+
+/// The sections that make a tenant's policy: what they say, the API may say too.
+pub(super) const OF_A_POLICY: &[&str] =
+    &["conversation", "templates", "calendars", "customers", "updates", "escalation", "sla"];
+
+/// Whether a part of a setting's path stands for `name`.
+fn stands_for(pattern: &str, name: &str) -> bool {
+    pattern == "*" || pattern.split('|').any(|allowed| allowed == name)
+}
 
 /// What stands at `path`.
 pub(super) fn find(path: &[String]) -> Found {
@@ -118,8 +190,7 @@ pub(super) fn find(path: &[String]) -> Found {
     let mut section = false;
     for key in KEYS {
         let pattern: Vec<&str> = key.path.split('.').collect();
-        let fits =
-            pattern.iter().zip(path).all(|(pattern, name)| *pattern == "*" || *pattern == name.as_str());
+        let fits = pattern.iter().zip(path).all(|(pattern, name)| stands_for(pattern, name));
         if fits && pattern.len() == path.len() {
             return Found::Setting(key);
         }
@@ -152,13 +223,12 @@ pub(super) fn names_in(path: &[String]) -> Vec<&'static str> {
     }
     for key in KEYS {
         let pattern: Vec<&'static str> = key.path.split('.').collect();
-        let fits =
-            pattern.iter().zip(path).all(|(pattern, name)| *pattern == "*" || *pattern == name.as_str());
-        if let (true, Some(next)) = (fits && !of_a_tenant, pattern.get(path.len()))
-            && *next != "*"
-            && !names.contains(next)
-        {
-            names.push(next);
+        let fits = pattern.iter().zip(path).all(|(pattern, name)| stands_for(pattern, name));
+        let next = pattern.get(path.len()).filter(|next| fits && !of_a_tenant && **next != "*");
+        for next in next.into_iter().flat_map(|next| next.split('|')) {
+            if !names.contains(&next) {
+                names.push(next);
+            }
         }
     }
     names

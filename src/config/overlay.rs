@@ -31,7 +31,7 @@ pub(super) fn lay(tree: &mut Node, environment: &Environment, problems: &mut Vec
     }
 }
 
-/// The path in the spelling that the tree already has, or else in small letters.
+/// The path in the spelling that the tree already has, or that the settings have, or else in small letters.
 fn present_spelling(tree: &Node, names: &[&str]) -> Vec<String> {
     let mut node = Some(tree);
     let mut path = Vec::new();
@@ -41,7 +41,10 @@ fn present_spelling(tree: &Node, names: &[&str]) -> Vec<String> {
             Some(Value::List(_) | Value::Plain(_)) | None => None,
         };
         let present = table.and_then(|table| table.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)));
-        path.push(present.map_or_else(|| name.to_ascii_lowercase(), |(key, _)| key.clone()));
+        // A severity is written P0 wherever it stands.
+        let known = || keys::names_in(&path).into_iter().find(|known| known.eq_ignore_ascii_case(name));
+        let spelled = present.map(|(key, _)| key.clone()).or_else(|| known().map(str::to_owned));
+        path.push(spelled.unwrap_or_else(|| name.to_ascii_lowercase()));
         node = present.map(|(_, node)| node);
     }
     path

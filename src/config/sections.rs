@@ -8,7 +8,12 @@ use std::{
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use throughline_workflows::time::{Span, Timestamp};
+use throughline_workflows::{
+    ids::TenantId,
+    schedule::Work,
+    time::{Span, Timestamp},
+    topic::Topic,
+};
 
 use super::web_url::WebUrl;
 
@@ -186,18 +191,66 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[conversation]`: what holds for every conversation of a tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// `[webhooks]`: what we post to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Conversation {
-    /// A customer's message within this span of the resolution reopens the conversation.
-    pub reopen_window: Span,
-    /// Whether a new conversation is acknowledged at once.
-    pub acknowledge: bool,
+pub struct Webhooks {
+    /// Whether they may be posted to addresses that are not on the public internet.
+    pub allow_private_networks: bool,
 }
 
-impl Default for Conversation {
+/// `[alarms]`: who of ours is told by mail, and of what.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alarms {
+    /// Their addresses.
+    pub mail_to: Vec<String>,
+    /// Of which events.
+    pub topics: Vec<Topic>,
+}
+
+impl Default for Alarms {
     fn default() -> Self {
-        Self { reopen_window: Span::from_hours(7 * 24), acknowledge: true }
+        Self { mail_to: Vec::new(), topics: vec![Topic::CustomerUnreachable, Topic::SlaBreached] }
+    }
+}
+
+/// `[schedules.NAME]`: what runs by itself, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// When, as a cron expression.
+    pub cron: String,
+    /// The time zone in which it is read.
+    pub timezone: String,
+    /// The tenant that a report is about.
+    pub tenant: TenantId,
+    /// The report, if it is one.
+    pub report: Option<String>,
+    /// The sweep, if it is one.
+    pub sweep: Option<String>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            cron: String::new(),
+            timezone: "UTC".to_owned(),
+            tenant: TenantId::default_tenant(),
+            report: None,
+            sweep: None,
+        }
+    }
+}
+
+impl Schedule {
+    /// What is done; none where it is not exactly one known report or sweep.
+    pub fn work(&self) -> Option<Work> {
+        let name = match (&self.report, &self.sweep) {
+            (Some(report), None) => format!("report.{report}"),
+            (None, Some(sweep)) => format!("sweep.{sweep}"),
+            (Some(_), Some(_)) | (None, None) => return None,
+        };
+        name.parse().ok()
     }
 }

@@ -1,6 +1,9 @@
 //! Configuration, tested on texts: what is refused, with which line, and what the environment changes.
 
 mod calendars;
+mod outgoing;
+mod policy;
+mod sending;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -53,8 +56,12 @@ fn the_file_in_the_repository_says_what_is_built_in() {
 fn every_setting_is_shown_in_the_file_in_the_repository() {
     let text = include_str!("../../config.toml");
     for key in keys::KEYS {
-        let name = key.path.rsplit('.').find(|part| *part != "*").unwrap();
-        let shown = text.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{name} = ")));
+        let names = key.path.rsplit('.').find(|part| *part != "*").unwrap();
+        let is = |line: &str, name: &str| {
+            line.trim_start_matches("# ").starts_with(&format!("{name} = "))
+                || line.contains(&format!(" {name} = "))
+        };
+        let shown = names.split('|').all(|name| text.lines().any(|line| is(line, name)));
         assert!(shown || key.path == "templates.*.*", "{} is not in config.toml", key.path);
     }
 }
@@ -63,8 +70,17 @@ fn every_setting_is_shown_in_the_file_in_the_repository() {
 fn every_listed_setting_is_one_that_the_structs_have() {
     for key in keys::KEYS {
         let path = key.path.replace("templates.*.*", "templates.en.acknowledgement").replace('*', "some");
-        let found = mistakes(&format!("{path} = [[1.5]]"), &[]).join("\n");
-        assert!(found.contains("cannot be a list; it must be"), "{path}: {found}");
+        let choose = |last: bool| {
+            let part = |part: &str| match last {
+                true => part.rsplit('|').next().unwrap().to_owned(),
+                false => part.split('|').next().unwrap().to_owned(),
+            };
+            path.split('.').map(part).collect::<Vec<_>>().join(".")
+        };
+        for path in [choose(false), choose(true)] {
+            let found = mistakes(&format!("{path} = [[1.5]]"), &[]).join("\n");
+            assert!(found.contains("cannot be a list; it must be"), "{path}: {found}");
+        }
     }
 }
 
@@ -86,7 +102,7 @@ path = ""
 shards = 0
 max_resident = "many"
 
-[updates]
+[update]
 interval = "12h"
 "#,
         &[
@@ -101,7 +117,10 @@ interval = "12h"
             ("config.toml:10: storage.path cannot be \"\"", "the path of a folder"),
             ("config.toml:13: actors.shards cannot be 0", "1 to 1024"),
             ("config.toml:14: actors.max_resident cannot be \"many\"", "at least 1"),
-            ("config.toml:16: updates is not a setting", "the sections are: server, storage, dedupe"),
+            (
+                "config.toml:16: update is not a setting; did you mean updates?",
+                "the sections are: server, storage, dedupe",
+            ),
         ],
     );
 }
@@ -111,7 +130,7 @@ fn a_channel_says_what_it_cannot_be() {
     check(
         r#"
 [channels.sms]
-transport = "provider"
+transport = "pigeon"
 from = "call us, maybe"
 account_sid = "AC12"
 auth_token = { variable = "X" }
@@ -124,10 +143,7 @@ transport = "file"
 transport = "file"
 "#,
         &[
-            (
-                "config.toml:3: channels.sms.transport cannot be \"provider\"",
-                "the only transport that this version knows",
-            ),
+            ("config.toml:3: channels.sms.transport cannot be \"pigeon\"", "\"file\" or \"provider\""),
             ("config.toml:4: channels.sms.from cannot be", "+15550100200"),
             ("config.toml:5: channels.sms.account_sid cannot be", "AC and 32"),
             ("config.toml:6: channels.sms.auth_token cannot be a table", "{ env = \"NAME\" }"),
@@ -348,7 +364,7 @@ acknowledgement = "Danke, {customer}."
     assert_eq!(acme.policy.templates.keys().collect::<Vec<_>>(), ["de", "en"]);
     assert_eq!(config.tenant(&"beta".parse().unwrap()).unwrap().name, "beta");
     assert!(config.tenant(&"gamma".parse().unwrap()).is_none());
-    let ids: Vec<String> = config.policies().keys().map(TenantId::to_string).collect();
+    let ids: Vec<String> = config.policy_files().keys().map(TenantId::to_string).collect();
     assert_eq!(ids, ["acme", "beta", "default"]);
 }
 

@@ -128,6 +128,30 @@ impl Node {
         })
     }
 
+    /// The paths of what was written, by the file or the environment, and leads to no further table.
+    pub(super) fn written(&self) -> Vec<Vec<String>> {
+        match &self.value {
+            Value::Table(table) => {
+                let below = table.iter().flat_map(|(key, node)| {
+                    let path = |rest: Vec<String>| std::iter::once(key.clone()).chain(rest).collect();
+                    node.written().into_iter().map(path)
+                });
+                below.collect()
+            }
+            Value::List(_) | Value::Plain(_) if self.place == Place::BuiltIn => Vec::new(),
+            Value::List(_) | Value::Plain(_) => vec![Vec::new()],
+        }
+    }
+
+    /// The keys of the table at `path`.
+    pub(super) fn keys(&self, path: &[&str]) -> Vec<String> {
+        let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+        match self.get(&path).map(|node| &node.value) {
+            Some(Value::Table(table)) => table.keys().cloned().collect(),
+            Some(Value::List(_) | Value::Plain(_)) | None => Vec::new(),
+        }
+    }
+
     /// Takes the node at `path` out of the tree.
     pub(super) fn remove(&mut self, path: &[String]) -> Option<Self> {
         let (last, parents) = path.split_last()?;

@@ -2,19 +2,27 @@
 
 mod agents;
 mod attachments;
+mod audit;
 mod conversations;
 mod customers;
 mod dead_letters;
+mod policy;
+mod resolutions;
 pub(super) mod shown;
+mod sla;
 mod system;
 mod teams;
+mod templates;
+mod tenants;
 mod tokens;
+mod webhooks;
 mod work;
 mod writing;
 
 use std::sync::Arc;
 
-use throughline_workflows::{ids::TenantId, views::View};
+use serde::Serialize as _;
+use throughline_workflows::{ids::TenantId, views::View, workflow::By};
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
@@ -26,16 +34,32 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
         .merge(attachments::routes())
         .merge(writing::routes())
         .merge(work::routes())
+        .merge(resolutions::routes())
+        .merge(sla::routes())
         .merge(customers::routes())
         .merge(agents::routes())
         .merge(teams::routes())
         .merge(tokens::routes())
+        .merge(webhooks::routes())
         .merge(system::routes())
         .merge(dead_letters::routes())
+        .merge(policy::routes())
+        .merge(templates::routes())
+        .merge(tenants::routes())
+        .merge(audit::routes())
 }
 
 /// The longest text that a request may give, in bytes: it must fit into one record with all that surrounds it.
 const TEXT_MAX: usize = 16 * 1024;
+
+/// Serialises who did something without what is not known of them.
+fn known_of<S: serde::Serializer>(by: &By, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut known = serde_json::to_value(by).map_err(serde::ser::Error::custom)?;
+    if let serde_json::Value::Object(fields) = &mut known {
+        fields.retain(|_, value| !value.is_null());
+    }
+    known.serialize(serializer)
+}
 
 /// That `text` fits into a record.
 fn check_length(field: &str, text: &str) -> Result<(), Problem> {

@@ -5,7 +5,7 @@
 //! as a claim that leads to the credential. What was looked up is remembered for a few seconds.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,10 +19,11 @@ use sha2::{Digest, Sha256};
 use throughline_actors::{clock::Stopwatch, engine::Engine, order::CommandMeta};
 use throughline_workflows::{
     agent::Agent,
-    conversation,
     credential::{self, CREDENTIAL, Credential, CredentialKind},
-    ids::{AgentId, TeamId, TenantId, TokenId},
+    ids::{AgentId, ConversationId, TeamId, TenantId, TokenId},
     role::{Action, Permission, Role, may},
+    team::Team,
+    views::resolutions::{ResolutionRow, Resolutions},
     workflow::{By, ByKind, Cause, CauseKind},
 };
 use uuid::Uuid;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use super::{
     Edge,
     problem::{Kind, Problem},
+    reads::Asker,
 };
 
 /// What every token begins with.
@@ -58,6 +60,8 @@ pub(crate) struct Caller {
     pub(crate) agent_id: Option<AgentId>,
     /// That agent's teams.
     pub(crate) teams: Vec<TeamId>,
+    /// The conversations of the cases that an engineer works on.
+    own_cases: BTreeSet<ConversationId>,
     name: String,
     expires_at: Option<throughline_workflows::time::Timestamp>,
 }
@@ -67,6 +71,8 @@ pub(crate) struct Caller {
 pub(crate) enum Reach {
     /// All of the tenant's.
     All,
+    /// What their own teams did only.
+    Team,
     /// Their own only.
     Own,
 }
@@ -79,6 +85,7 @@ impl Caller {
     pub(crate) fn may(&self, action: Action) -> Result<Reach, Problem> {
         match may(self.role, action) {
             Permission::Always => Ok(Reach::All),
+            Permission::TeamOnly => Ok(Reach::Team),
             Permission::OwnOnly => Ok(Reach::Own),
             Permission::Never => Err(self.refused(action, "")),
         }
@@ -91,7 +98,7 @@ impl Caller {
     pub(crate) fn must(&self, action: Action) -> Result<(), Problem> {
         match self.may(action)? {
             Reach::All => Ok(()),
-            Reach::Own => Err(self.refused(action, " beyond what is their own")),
+            Reach::Team | Reach::Own => Err(self.refused(action, " beyond what is their own")),
         }
     }
 
@@ -101,8 +108,8 @@ impl Caller {
     /// 403 that names the roles which may.
     pub(crate) fn must_with(&self, action: Action, theirs: bool) -> Result<(), Problem> {
         match self.may(action)? {
-            Reach::Own if !theirs => Err(self.refused(action, " beyond what is their own")),
-            Reach::All | Reach::Own => Ok(()),
+            Reach::Team | Reach::Own if !theirs => Err(self.refused(action, " beyond what is their own")),
+            Reach::All | Reach::Team | Reach::Own => Ok(()),
         }
     }
 
@@ -123,9 +130,19 @@ impl Caller {
         (agent.is_some() && agent == self.agent_id) || team.is_some_and(|team| self.teams.contains(&team))
     }
 
-    /// Whether a conversation is this caller's own.
-    pub(crate) fn owns_conversation(&self, facts: &conversation::Facts) -> bool {
-        self.owns(facts.assigned_agent, facts.assigned_team)
+    /// Whether a conversation, assigned so, is this caller's own.
+    pub(crate) fn owns_conversation(
+        &self,
+        conversation: ConversationId,
+        agent: Option<AgentId>,
+        team: Option<TeamId>,
+    ) -> bool {
+        self.owns(agent, team) || self.is_own_case(conversation)
+    }
+
+    /// Whether a conversation belongs to a case that this caller works on.
+    pub(crate) fn is_own_case(&self, conversation: ConversationId) -> bool {
+        self.own_cases.contains(&conversation)
     }
 
     /// The tenant that a request is about: the caller's own, or for operators the one they name.
@@ -140,7 +157,7 @@ impl Caller {
             return Ok(tenant);
         }
         self.must_operate()?;
-        if edge.tenants.contains(&tenant) { Ok(tenant) } else { Err(unknown()) }
+        if edge.has_tenant(&tenant) { Ok(tenant) } else { Err(unknown()) }
     }
 
     /// As which actor this caller's acts are recorded.
@@ -196,7 +213,11 @@ impl FromRequestParts<Arc<Edge>> for Caller {
             .ok_or_else(|| {
                 Problem::with(Kind::Unauthenticated, "The Authorization header is not `Bearer TOKEN`.")
             })?;
-        authenticate(edge, token).await
+        let caller = authenticate(edge, token).await?;
+        if let Some(asker) = parts.extensions.get::<Asker>() {
+            asker.is(&caller);
+        }
+        Ok(caller)
     }
 }
 
@@ -209,7 +230,7 @@ async fn authenticate(edge: &Edge, token: &str) -> Result<Caller, Problem> {
     }
     // What is revoked while it is looked up here must not be remembered.
     let generation = edge.remembered.generation();
-    let tenant = tenant_of(token).filter(|tenant| edge.tenants.contains(tenant));
+    let tenant = tenant_of(token).filter(|tenant| edge.has_tenant(tenant));
     let tenant = tenant.unwrap_or_else(TenantId::default_tenant);
     let owner = edge.engine.owner(&tenant, CREDENTIAL, &hash).await.map_err(Problem::unreadable)?;
     let Some(owner) = owner else { return Err(refused()) };
@@ -224,6 +245,7 @@ async fn authenticate(edge: &Edge, token: &str) -> Result<Caller, Problem> {
         role: facts.role,
         agent_id: facts.agent_id,
         teams: Vec::new(),
+        own_cases: BTreeSet::new(),
         name: facts.name.clone(),
         expires_at: facts.expires_at,
     };
@@ -239,8 +261,25 @@ async fn authenticate(edge: &Edge, token: &str) -> Result<Caller, Problem> {
         caller.name.clone_from(&profile.name);
         caller.teams.clone_from(&profile.team_ids);
     }
+    if caller.role == Role::Engineer {
+        caller.own_cases = own_cases(edge, &caller).await?;
+    }
     edge.remembered.put(hash, caller.clone(), generation);
     Ok(caller)
+}
+
+/// The conversations of the cases that an engineer works on: those of their teams.
+async fn own_cases(edge: &Edge, engineer: &Caller) -> Result<BTreeSet<ConversationId>, Problem> {
+    let mut teams = BTreeSet::new();
+    for team in &engineer.teams {
+        let state = edge.engine.state::<Team>(&engineer.tenant, team.0).await.map_err(Problem::unreadable)?;
+        let facts = state.as_ref().and_then(|(state, _)| state.facts());
+        teams.extend(facts.map(|facts| facts.profile.name.clone()));
+    }
+    let theirs =
+        move |row: &ResolutionRow| row.facts().is_some_and(|facts| teams.contains(&facts.owning_team));
+    let page = edge.engine.views().page::<Resolutions>(&engineer.tenant, 0, usize::MAX, theirs).await?;
+    Ok(page.items.iter().filter_map(|row| row.facts()).map(|facts| facts.conversation_id).collect())
 }
 
 /// The tenant that a token names.
@@ -430,6 +469,7 @@ mod tests {
             operator: false,
             agent_id: None,
             teams: Vec::new(),
+            own_cases: BTreeSet::new(),
             name: "laptop".to_owned(),
             expires_at: None,
         };

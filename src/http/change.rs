@@ -66,10 +66,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<Edge>> for Change<T> {
         let value = parse(&admitted.bytes)?;
         let key = key.map(|key| Key {
             scope: format!("{} {} {} {key}", caller.token_id, parts.method, parts.uri.path()),
-            fingerprint: Sha256::digest(&admitted.bytes).into(),
+            fingerprint: fingerprint(&admitted.bytes, parts.uri.query()),
         });
         Ok(Self { caller, body: value, trace, key, _room: admitted })
     }
+}
+
+/// What must be the same for a request to be the same: the body, and the query, which may name another tenant.
+fn fingerprint(body: &[u8], query: Option<&str>) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(body);
+    if let Some(query) = query {
+        hash.update(b"\0?");
+        hash.update(query);
+    }
+    hash.finalize().into()
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -124,6 +134,7 @@ impl<T> Change<T> {
         let answer = serde_json::to_string(answer)
             .map_err(|error| Problem::with(Kind::Internal, error.to_string()))?;
         let idempotency = self.key.as_ref().map(|key| Idempotency {
+            tenant: self.caller.tenant.clone(),
             key: key.scope.clone(),
             fingerprint: key.fingerprint,
             answer,

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -16,6 +16,7 @@ use super::{
     Edge,
     extract::Trace,
     problem::{Kind, Problem},
+    reads::{self, Asker},
 };
 
 /// Runs a request. A panic in its handler becomes a 500 that names it, never a dropped connection.
@@ -31,6 +32,12 @@ pub(super) async fn surround(State(edge): State<Arc<Edge>>, mut request: Request
     } else {
         tracing::info_span!("http.request", %method, %path, "trace.id" = %trace)
     };
+    let pattern = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let asked = pattern.and_then(|pattern| reads::asked(&method, &pattern, request.uri()));
+    let asker = Asker::default();
+    if asked.is_some() {
+        request.extensions_mut().insert(asker.clone());
+    }
     async {
         let began = Stopwatch::start();
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -40,6 +47,11 @@ pub(super) async fn surround(State(edge): State<Arc<Edge>>, mut request: Request
                 .reference(trace)
                 .into_response()
         });
+        if let Some(asked) = asked
+            && let Err(problem) = edge.audit.note(&edge.engine, asked, &asker, response.status()).await
+        {
+            response = problem.into_response();
+        }
         // What is answered is about persons; a cache on the way has no business with it.
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());

@@ -1,9 +1,14 @@
 //! The door over an engine in memory.
 
+mod audit;
 mod doors;
+mod events;
 mod people;
+mod policy;
 mod records;
 mod server;
+mod standing;
+mod tenants;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,27 +23,73 @@ use tempfile::TempDir;
 use throughline_actors::{
     clock::Clock,
     engine::{Engine, EngineBuilder},
-    performer::NoPerformer,
+    performer::{Attempt, NoPerformer, Outcome, Performer},
 };
 use throughline_storage::{
     blobs::Blobs,
     journal::{Journal, JournalOptions},
     store::memory::{Faults, MemoryStore},
 };
-use throughline_workflows::{ids::TenantId, policy::Policy, time::Timestamp};
+use throughline_workflows::{
+    activity::{ConversationActivity, CustomerActivity, ResolutionActivity},
+    conversation::{self, Conversation},
+    customer::{self, Customer},
+    ids::TenantId,
+    policy::settings::Settings,
+    policy_book::PolicyFile,
+    resolution::{self, Resolution},
+    time::{Span, Timestamp},
+    words::SlaTier,
+};
 use tower::ServiceExt;
 
-use super::{Door, Doors, Edge, FirstAdmin, HttpSettings, ensure_first_admin, router};
+use super::{Door, Doors, Edge, FirstAdmin, HttpSettings, NewTenant, ensure_first_admin, router};
 use crate::channels::{
     Adapter,
     email::{RawEmail, RawEmailSettings},
     generic::{Generic, GenericSettings},
     reply_token::ReplyKeys,
-    twilio_sms::{TwilioSms, TwilioSmsSettings},
+    twilio_sms::{TwilioSms, TwilioSmsSettings, status::TwilioSmsStatus},
 };
 
 /// The largest webhook: larger than the largest body of the API.
 const BODY_MAX: usize = 3 * 1024 * 1024;
+
+/// Performs what stays within the engine; there is no world outside.
+#[derive(Clone, Copy)]
+struct Within;
+
+impl Performer<Conversation> for Within {
+    async fn perform(&self, asked: ConversationActivity, attempt: Attempt) -> Outcome<conversation::Command> {
+        Performer::<Conversation>::perform(&NoPerformer, asked, attempt).await
+    }
+}
+
+impl Performer<Resolution> for Within {
+    async fn perform(&self, asked: ResolutionActivity, attempt: Attempt) -> Outcome<resolution::Command> {
+        Performer::<Resolution>::perform(&NoPerformer, asked, attempt).await
+    }
+}
+
+impl Performer<Customer> for Within {
+    async fn perform(&self, asked: CustomerActivity, attempt: Attempt) -> Outcome<customer::Command> {
+        let CustomerActivity::TellConversations { standing } = asked;
+        crate::performers::standing::tell_conversations(standing, &attempt).await
+    }
+}
+
+/// What the configuration says of a tenant's policy: premium customers are answered first within half an hour, and of
+/// `acme`'s it sets the interval of updates.
+fn policy_of(tenant: &TenantId) -> PolicyFile {
+    let mut settings = Settings { name: tenant.to_string(), ..Settings::default() };
+    settings.sla.tiers.entry(SlaTier::Premium).or_default().default.first_response =
+        Some(Span::from_mins(30));
+    if tenant.as_str() != "acme" {
+        return PolicyFile::open(&settings);
+    }
+    settings.updates.interval = Span::from_hours(8);
+    PolicyFile { owned: vec!["updates.interval".to_owned()], ..PolicyFile::open(&settings) }
+}
 
 /// A running engine behind its door.
 struct World {
@@ -73,8 +124,8 @@ impl World {
         let tenants: Vec<TenantId> = vec!["default".parse().unwrap(), "acme".parse().unwrap()];
         let blobs = Arc::new(Blobs::open(folder.path().join("blobs")).unwrap());
         let builder = EngineBuilder::new(journal, blobs, Clock::manual(start))
-            .policies(tenants.iter().map(|tenant| (tenant.clone(), Policy::default())));
-        let engine = crate::app::workflows(builder, NoPerformer).start().await.unwrap();
+            .policy_files(tenants.iter().map(|tenant| (tenant.clone(), policy_of(tenant))));
+        let engine = crate::app::workflows(builder, Within, Within, NoPerformer).start().await.unwrap();
         let FirstAdmin::Made(admin) = ensure_first_admin(&engine, None).await.unwrap() else {
             panic!("a new store has no admin")
         };
@@ -95,6 +146,7 @@ impl World {
             };
             open("generic/web", Arc::new(Generic::new(generic)));
             open("raw/email", Arc::new(RawEmail::new(mail)));
+            open("twilio/sms/status", Arc::new(TwilioSmsStatus::new(sms.clone())));
             open("twilio/sms", Arc::new(TwilioSms::new(sms)));
         }
         let url = "http://127.0.0.1:8080/api/webhooks/generic/broken".to_owned();
@@ -105,7 +157,15 @@ impl World {
             webhook_patience: Duration::from_millis(300),
             public_url_is_loopback: true,
         };
-        let edge = Arc::new(Edge::new(engine.clone(), doors, tenants, settings));
+        let edge = Edge::new(engine.clone(), doors, settings).taking_in_tenants(|tenant, _| {
+            let replies = ReplyKeys::new(tenant.clone(), vec![b"key".to_vec()]);
+            let generic = GenericSettings { name: "web".to_owned(), secrets: Vec::new(), replies };
+            let url = format!("http://127.0.0.1:8080/t/{tenant}/api/webhooks/generic/web");
+            let door =
+                Door { adapter: Arc::new(Generic::new(generic)), channel: "generic:web".to_owned(), url };
+            Ok(NewTenant { doors: vec![("generic/web".to_owned(), door)], policy: policy_of(tenant) })
+        });
+        let edge = Arc::new(edge);
         Self { router: router(edge.clone()), edge, engine, admin, faults, _folder: folder }
     }
 

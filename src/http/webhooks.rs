@@ -19,7 +19,7 @@ use self::call::take;
 use super::{Edge, extract::At, problem::Problem};
 use crate::channels::Adapter;
 
-pub(super) use self::call::read_again;
+pub(super) use self::call::{is_direct, read_again};
 
 /// One tenant's door for one channel.
 #[derive(Clone)]
@@ -56,9 +56,11 @@ impl Doors {
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new()
         .routes(routes!(twilio_sms))
+        .routes(routes!(twilio_sms_status))
         .routes(routes!(raw_email))
         .routes(routes!(generic))
         .routes(routes!(tenant_twilio_sms))
+        .routes(routes!(tenant_twilio_sms_status))
         .routes(routes!(tenant_raw_email))
         .routes(routes!(tenant_generic))
 }
@@ -71,6 +73,16 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
 )]
 async fn twilio_sms(State(edge): State<Arc<Edge>>, request: Request) -> Result<Response, Problem> {
     take(&edge, "default", "twilio/sms", request).await
+}
+
+/// What Twilio says became of a message of ours.
+#[utoipa::path(
+    post, path = "/api/webhooks/twilio/sms/status", tag = "webhooks", security(()),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, body = String, content_type = "text/xml", description = "Durable, or known already"), Problem)
+)]
+async fn twilio_sms_status(State(edge): State<Arc<Edge>>, request: Request) -> Result<Response, Problem> {
+    take(&edge, "default", "twilio/sms/status", request).await
 }
 
 /// One mail as it came over the wire (RFC 5322).
@@ -111,6 +123,21 @@ async fn tenant_twilio_sms(
     request: Request,
 ) -> Result<Response, Problem> {
     take(&edge, &tenant, "twilio/sms", request).await
+}
+
+/// As `twilio/sms/status`, for a tenant of its own.
+#[utoipa::path(
+    post, path = "/t/{tenant}/api/webhooks/twilio/sms/status", tag = "webhooks", security(()),
+    params(("tenant" = String, Path, description = "The tenant's name")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, body = String, content_type = "text/xml", description = "Durable, or known already"), Problem)
+)]
+async fn tenant_twilio_sms_status(
+    State(edge): State<Arc<Edge>>,
+    At(tenant): At<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    take(&edge, &tenant, "twilio/sms/status", request).await
 }
 
 /// As `raw/email`, for a tenant of its own.

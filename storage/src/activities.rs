@@ -51,19 +51,25 @@ fn decode_pair(key: &[u8], value: &[u8]) -> Result<PendingActivity, ReadError> {
     decode(activity, value).map_err(|error| ReadError::undecodable(key, error))
 }
 
-/// What of a pending activity is not in its key.
+/// What of a pending activity is not in its key. One without the mark of a try has the form of the first day.
 pub(crate) fn encode(activity: &PendingActivity) -> Vec<u8> {
-    let mut writer = Writer::new(Kind::Activity);
+    let begun = activity.begun_at_ms;
+    let mut writer = Writer::new(if begun.is_some() { Kind::BegunActivity } else { Kind::Activity });
     writer.bytes(activity.lane.as_bytes());
     writer.number(u64::from(activity.attempts));
     writer.number(activity.asked_at_ms);
     writer.option(activity.last_error.as_deref(), |writer, error| writer.bytes(error.as_bytes()));
     writer.option(activity.edited.as_deref(), Writer::bytes);
+    if let Some(begun) = begun {
+        writer.number(begun);
+    }
     writer.seal()
 }
 
 pub(crate) fn decode(key: ActivityKey, bytes: &[u8]) -> Result<PendingActivity, EnvelopeError> {
-    let mut reader = Reader::open(Kind::Activity, bytes)?;
+    // A flipped bit here is found by the checksum, whichever form is tried.
+    let begun = bytes.get(1) == Some(&(Kind::BegunActivity as u8));
+    let mut reader = Reader::open(if begun { Kind::BegunActivity } else { Kind::Activity }, bytes)?;
     let activity = PendingActivity {
         key,
         lane: reader.text()?.to_owned(),
@@ -71,6 +77,7 @@ pub(crate) fn decode(key: ActivityKey, bytes: &[u8]) -> Result<PendingActivity, 
         asked_at_ms: reader.number()?,
         last_error: reader.option(|reader| Ok(reader.text()?.to_owned()))?,
         edited: reader.option(|reader| Ok(reader.bytes()?.to_vec()))?,
+        begun_at_ms: begun.then(|| reader.number()).transpose()?,
     };
     reader.end()?;
     Ok(activity)

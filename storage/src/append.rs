@@ -137,6 +137,11 @@ pub enum ClaimChange {
         /// The owner it may be taken from.
         former: Vec<u8>,
     },
+    /// Own it if it is free; if someone has it, it stays theirs and the append goes on.
+    TakeIfFree {
+        /// The new owner's bytes.
+        owner: Vec<u8>,
+    },
     /// Own it whether or not someone had it, and in any case not twice: refused if it is held by anyone at all,
     /// `owner` included. For message ids and idempotency keys, where the second attempt must be told.
     TakeOnce {
@@ -200,6 +205,9 @@ pub struct PendingActivity {
     pub last_error: Option<String>,
     /// Payload that replaces the record's after an edited retry.
     pub edited: Option<Vec<u8>>,
+    /// When a try began whose end is not known yet, in milliseconds since the Unix epoch. Only tries that must not
+    /// be made twice are marked so: a mark that is found by a later process says that nobody knows.
+    pub begun_at_ms: Option<u64>,
 }
 
 /// A lane of one entity: activities that are performed in order.

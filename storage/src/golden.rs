@@ -148,6 +148,7 @@ fn an_activity_and_a_hold_are_written_as_on_their_first_day() {
         asked_at_ms: 1_767_225_600_000,
         last_error: None,
         edited: None,
+        begun_at_ms: None,
     };
     let tried = PendingActivity {
         attempts: 2,
@@ -155,7 +156,8 @@ fn an_activity_and_a_hold_are_written_as_on_their_first_day() {
         edited: Some(b"better".to_vec()),
         ..plain.clone()
     };
-    for (name, activity) in [("activity", plain), ("activity-tried", tried)] {
+    let begun = PendingActivity { begun_at_ms: Some(1_767_225_600_250), ..tried.clone() };
+    for (name, activity) in [("activity", plain), ("activity-tried", tried), ("activity-begun", begun)] {
         let kept = golden(name, &activities::encode(&activity));
         let read = activities::decode(activity_key(), &kept).unwrap();
         assert_eq!(read, activity);

@@ -159,9 +159,10 @@ fn fits(snapshot: &SnapshotBytes) -> bool {
 
 fn owner_bytes(change: &ClaimChange) -> usize {
     match change {
-        ClaimChange::Take { owner } | ClaimChange::TakeOnce { owner } | ClaimChange::Release { owner } => {
-            owner.len()
-        }
+        ClaimChange::Take { owner }
+        | ClaimChange::TakeIfFree { owner }
+        | ClaimChange::TakeOnce { owner }
+        | ClaimChange::Release { owner } => owner.len(),
         ClaimChange::TakeFrom { owner, former } => owner.len() + former.len(),
     }
 }

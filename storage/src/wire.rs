@@ -29,6 +29,7 @@ pub(crate) enum Kind {
     LaneHold = b'H',
     DeadLetter = b'D',
     Number = b'N',
+    BegunActivity = b'B',
 }
 
 /// SHA-256.

@@ -87,11 +87,8 @@ pub(crate) const WEBHOOK_SECRET: &str = "whsec_c2VjcmV0LW9mLXRoZS10ZXN0LXNpdGVz"
 /// A message by the generic door, signed by the Standard Webhooks convention.
 pub(crate) async fn signed_generic(server: &Server, body: &Value) -> Answer {
     let body = body.to_string();
-    let key = STANDARD.decode(WEBHOOK_SECRET.trim_start_matches("whsec_")).unwrap();
     let timestamp = now_seconds();
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
-    mac.update(format!("msg-1.{timestamp}.{body}").as_bytes());
-    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    let signature = webhook_signature("msg-1", &timestamp.to_string(), &body);
     let request = server
         .client
         .post(format!("{}/api/webhooks/generic/web", server.base))
@@ -101,6 +98,14 @@ pub(crate) async fn signed_generic(server: &Server, body: &Value) -> Answer {
         .header("webhook-signature", format!("v1,{signature}"))
         .body(body);
     Answer::of(request).await
+}
+
+/// The Standard Webhooks signature under [`WEBHOOK_SECRET`], in base64.
+pub(crate) fn webhook_signature(id: &str, timestamp: &str, body: &str) -> String {
+    let key = STANDARD.decode(WEBHOOK_SECRET.trim_start_matches("whsec_")).unwrap();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a provider stamps its requests by its own clock")]

@@ -81,6 +81,7 @@ impl Site {
 
     /// Starts the server with a last word on its command.
     pub(crate) fn start_with(&self, change: impl FnOnce(&mut Command)) -> Server {
+        throughline::tls::use_ring();
         let log = self.folder.path().join("server.log");
         let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = self.command(&["serve"]);
@@ -100,7 +101,7 @@ impl Site {
         };
         // What else it says must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Server { child, base, client: reqwest::Client::new(), log }
+        Server { child, base, client: throughline::tls::client().build().unwrap(), log }
     }
 }
 

@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "chrono",
     "chrono-tz",
+    "cron",
     "humantime",
     "serde",
     "serde_json",

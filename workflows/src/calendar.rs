@@ -159,6 +159,12 @@ impl Calendar {
         at.to_chrono().with_timezone(&self.zone).fixed_offset()
     }
 
+    /// What clocks in the zone of that name show at this moment, and the zone's name; UTC for one that does not exist.
+    pub fn wall_time_in(zone: &str, at: Timestamp) -> (DateTime<FixedOffset>, &'static str) {
+        let zone = zone.parse::<Tz>().unwrap_or(Tz::UTC);
+        (at.to_chrono().with_timezone(&zone).fixed_offset(), zone.name())
+    }
+
     /// Whether somebody is there. The moment of closing is outside.
     pub fn is_open(&self, at: Timestamp) -> bool {
         self.pieces(at, at + Span::from_millis(1)).next().is_some()

@@ -14,8 +14,13 @@
 //! | `Update` | differs | `ProfileChanged` |
 //!
 //! Every command but `Register` is refused as unknown before the customer is registered.
+//!
+//! Whenever an event changes the customer's [`Standing`](crate::conversation::standing::Standing) (tier, time zone,
+//! quiet hours, preferred channel, consent, addresses), the activity `TellConversations` is asked for with it. One that
+//! has been overtaken by a newer standing is no longer wanted.
 
 pub mod command;
+pub mod consent;
 pub mod event;
 pub mod profile;
 pub mod state;
@@ -23,15 +28,19 @@ pub mod state;
 mod tests;
 
 pub use command::Command;
+pub use consent::{Consent, ConsentChange, ConsentState};
 pub use event::Event;
 pub use profile::{CustomerPatch, Preferences};
 pub use state::{Facts, Identity, State};
 
 pub use crate::record::Rejection;
+use serde::Deserializer;
+
 use crate::{
-    activity::NoActivity,
+    activity::CustomerActivity,
     message::Address,
     text::non_empty,
+    topic::Topic,
     workflow::{ActivityError, Claim, Context, Deadlines, Decision, EventType, NoDeadline, Workflow},
 };
 
@@ -47,38 +56,20 @@ pub struct Customer;
 
 impl Workflow for Customer {
     const KIND: &'static str = "customer";
-    const STATE_REVISION: u32 = 1;
+    const STATE_REVISION: u32 = 2;
     const DEADLINES_REVISION: u32 = 1;
 
     type State = State;
     type Command = Command;
     type Event = Event;
     type Rejection = Rejection;
-    type Activity = NoActivity;
+    type Activity = CustomerActivity;
     type Deadline = NoDeadline;
 
     fn decide(state: &State, command: Command, cx: &Context<'_>) -> Result<Decision<Self>, Rejection> {
         let Some(facts) = state.facts() else { return first(command, cx) };
-        match command {
-            Command::Register { customer_id, addresses, .. } => {
-                let same = facts.id == customer_id && addresses.iter().all(|address| facts.has(address));
-                if same { Ok(Decision::nothing()) } else { Err(Rejection::Exists { kind: Self::KIND }) }
-            }
-            Command::AddIdentity { address, verified } => {
-                if !facts.has(&address) && facts.identities.len() >= IDENTITIES_MAX {
-                    let allowed = format!("one of at most {IDENTITIES_MAX} addresses of a customer");
-                    return Err(Rejection::invalid("address", allowed));
-                }
-                Ok(add_identity(facts, address, verified, cx))
-            }
-            // What a channel gives along is not worth refusing a message over: beyond the limit it is left out.
-            Command::SeenAddresses { addresses } => Ok(each_once(addresses)
-                .into_iter()
-                .filter(|address| !facts.has(address))
-                .take(IDENTITIES_MAX.saturating_sub(facts.identities.len()))
-                .fold(Decision::nothing(), |decision, address| identity_added(decision, address, true, cx))),
-            Command::Update(patch) => update(facts, &patch, cx),
-        }
+        let decision = go_on(facts, command, cx)?;
+        Ok(tell_conversations(state, facts, decision))
     }
 
     fn evolve(state: &mut State, event: &Event) {
@@ -93,12 +84,38 @@ impl Workflow for Customer {
         match deadline {}
     }
 
-    fn activity_failed(activity: &NoActivity, _error: &ActivityError) -> Option<Command> {
-        match *activity {}
+    fn activity_failed(activity: &CustomerActivity, _error: &ActivityError) -> Option<Command> {
+        match activity {
+            // A dead letter tells a person; the record can do nothing about it.
+            CustomerActivity::TellConversations { .. } => None,
+        }
+    }
+
+    fn still_wanted(state: &State, activity: &CustomerActivity) -> bool {
+        let CustomerActivity::TellConversations { standing } = activity;
+        state.facts().is_none_or(|facts| facts.standing() == **standing)
+    }
+
+    fn lane(activity: &CustomerActivity) -> Option<String> {
+        match activity {
+            CustomerActivity::TellConversations { .. } => Some("standing".to_owned()),
+        }
+    }
+
+    fn decode_event<'de, D: Deserializer<'de>>(
+        name: &str,
+        version: u16,
+        deserializer: D,
+    ) -> Result<Event, D::Error> {
+        Event::decode(name, version, deserializer)
     }
 
     fn event_type(event: &Event) -> EventType {
         event.event_type()
+    }
+
+    fn topic(_event: &Event) -> Option<&'static str> {
+        Some(Topic::CustomerUpdated.as_str())
     }
 }
 
@@ -126,6 +143,45 @@ fn first(command: Command, cx: &Context<'_>) -> Result<Decision<Customer>, Rejec
         Command::AddIdentity { .. } | Command::SeenAddresses { .. } | Command::Update(_) => {
             Err(Rejection::Unknown { kind: Customer::KIND })
         }
+    }
+}
+
+/// What a command makes of a customer who is registered.
+fn go_on(facts: &Facts, command: Command, cx: &Context<'_>) -> Result<Decision<Customer>, Rejection> {
+    match command {
+        Command::Register { customer_id, addresses, .. } => {
+            let same = facts.id == customer_id && addresses.iter().all(|address| facts.has(address));
+            if same { Ok(Decision::nothing()) } else { Err(Rejection::Exists { kind: Customer::KIND }) }
+        }
+        Command::AddIdentity { address, verified } => {
+            if !facts.has(&address) && facts.identities.len() >= IDENTITIES_MAX {
+                let allowed = format!("one of at most {IDENTITIES_MAX} addresses of a customer");
+                return Err(Rejection::invalid("address", allowed));
+            }
+            Ok(add_identity(facts, address, verified, cx))
+        }
+        // What a channel gives along is not worth refusing a message over: beyond the limit it is left out.
+        Command::SeenAddresses { addresses } => Ok(each_once(addresses)
+            .into_iter()
+            .filter(|address| !facts.has(address))
+            .take(IDENTITIES_MAX.saturating_sub(facts.identities.len()))
+            .fold(Decision::nothing(), |decision, address| identity_added(decision, address, true, cx))),
+        Command::Update(patch) => update(facts, &patch, cx),
+    }
+}
+
+/// The decision, which also tells the customer's conversations if it changes how they are to treat the customer.
+fn tell_conversations(state: &State, facts: &Facts, decision: Decision<Customer>) -> Decision<Customer> {
+    if decision.events.is_empty() {
+        return decision;
+    }
+    let mut after = state.clone();
+    decision.events.iter().for_each(|event| after.evolve(event));
+    match after.facts().map(Facts::standing).filter(|standing| *standing != facts.standing()) {
+        Some(standing) => {
+            decision.activity(CustomerActivity::TellConversations { standing: Box::new(standing) })
+        }
+        None => decision,
     }
 }
 

@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::time::Timestamp;
+
 macro_rules! id {
     ($(#[$doc:meta] $name:ident),* $(,)?) => {$(
         #[$doc]
@@ -49,6 +51,10 @@ id! {
     NoteId,
     /// One act of an operator, as recorded.
     OperationId,
+    /// A registered target of events.
+    EndpointId,
+    /// A configured schedule.
+    ScheduleId,
 }
 
 impl MessageId {
@@ -63,6 +69,22 @@ impl MessageId {
             *byte ^= 0xA5;
         }
         Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The id of the engine's `nth` message to a conversation, written at `at`.
+    ///
+    /// Derived for the same reason as [`MessageId::of_answer`]: the time is that of the writing, the rest comes from
+    /// the conversation's random bits and the number.
+    #[must_use]
+    pub fn of_engine(conversation: ConversationId, nth: u64, at: Timestamp) -> Self {
+        let [_, _, _, _, _, _, _, _, random @ ..] = *conversation.0.as_bytes();
+        // A bijection of 64 bits (the finalizer of MurmurHash3), so that different numbers never collide.
+        let mut mixed = u64::from_be_bytes(random) ^ nth.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+        mixed ^= mixed >> 33;
+        let bits = (u128::from(at.as_millis()) << 80) | (0x7 << 76) | (0x2 << 62) | u128::from(mixed >> 2);
+        Self(Uuid::from_u128(bits))
     }
 }
 
@@ -117,6 +139,84 @@ impl From<TenantId> for String {
 }
 
 impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The spoken name of a long-running case: `TL-7K3M-9QX`.
+///
+/// Seven characters of Crockford's base32, which has no I, L, O and U; what sounds or looks alike is read alike.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CaseId(String);
+
+/// Crockford's base32 (<https://www.crockford.com/base32.html>).
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Why a text is not a case id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a case id such as TL-7K3M-9QX")]
+pub struct CaseIdError(String);
+
+impl CaseId {
+    /// The case id of a resolution: 35 of its random bits.
+    pub fn of(resolution: ResolutionId) -> Self {
+        let [.., a, b, c, d, e] = *resolution.0.as_bytes();
+        let mut bits = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+        let mut letters = [0_u8; 7];
+        for letter in letters.iter_mut().rev() {
+            *letter = CROCKFORD[(bits & 31) as usize];
+            bits >>= 5;
+        }
+        let text: String = letters.iter().map(|letter| char::from(*letter)).collect();
+        let (first, last) = text.split_at(4);
+        Self(format!("TL-{first}-{last}"))
+    }
+
+    /// The id as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CaseId {
+    type Err = CaseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || CaseIdError(text.to_owned());
+        let upper = text.trim().to_ascii_uppercase();
+        let bare = upper.strip_prefix("TL").ok_or_else(wrong)?;
+        let letters: Option<String> = bare
+            .chars()
+            .filter(|c| *c != '-' && !c.is_whitespace())
+            .map(|c| match c {
+                'O' => Some('0'),
+                'I' | 'L' => Some('1'),
+                other => (other.is_ascii() && CROCKFORD.contains(&(other as u8))).then_some(other),
+            })
+            .collect();
+        let letters = letters.filter(|letters| letters.len() == 7).ok_or_else(wrong)?;
+        let (first, last) = letters.split_at(4);
+        Ok(Self(format!("TL-{first}-{last}")))
+    }
+}
+
+impl TryFrom<String> for CaseId {
+    type Error = CaseIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<CaseId> for String {
+    fn from(case: CaseId) -> Self {
+        case.0
+    }
+}
+
+impl fmt::Display for CaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -18,6 +18,7 @@ use crate::{
     record::checked_name,
     text::{clip, non_empty},
     time::Timestamp,
+    topic::Topic,
     workflow::{ActivityError, Context, Deadlines, Decision, EventType, NoDeadline, Workflow},
 };
 
@@ -122,5 +123,9 @@ impl Workflow for Operation {
         match event {
             Event::Acted { .. } => EventType { name: "acted", version: 1 },
         }
+    }
+
+    fn topic(_event: &Event) -> Option<&'static str> {
+        Some(Topic::OperatorActed.as_str())
     }
 }

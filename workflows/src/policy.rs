@@ -3,6 +3,7 @@
 //! The engine makes it from the tenant's policy stream; decisions read it from their context. As JSON it reads back
 //! as it was written, and a setting that an older version did not have gets its built-in value.
 
+pub mod settings;
 mod targets;
 mod updates;
 mod versions;
@@ -18,7 +19,7 @@ pub use self::{
 };
 use crate::{
     calendar::Calendar,
-    template::Template,
+    template::{self, Template},
     time::{Span, Timestamp},
     words::{IssueType, Severity, SlaTier},
 };
@@ -55,8 +56,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        let acknowledgement = "Thank you, {customer}. We have your message and a person will answer.";
-        let english = BTreeMap::from([("acknowledgement".to_owned(), acknowledgement.to_owned())]);
+        let english = template::built_in().map(|(name, words)| (name.to_owned(), words.to_owned())).collect();
         Self {
             name: "Customer care".to_owned(),
             reopen_window: Span::from_hours(7 * 24),
@@ -96,7 +96,7 @@ impl Policy {
             wrong("name".to_owned(), "must be a name on one line".to_owned());
         }
         if !is_language(&self.language) {
-            wrong("language".to_owned(), language_rule(&self.language));
+            wrong("customers.language".to_owned(), language_rule(&self.language));
         }
         for (language, templates) in &self.templates {
             if !is_language(language) {
@@ -110,7 +110,7 @@ impl Policy {
         }
         if self.timezone.parse::<chrono_tz::Tz>().is_err() {
             let what = format!("must be a time zone such as Europe/Vienna, not {:?}", self.timezone);
-            wrong("timezone".to_owned(), what);
+            wrong("customers.timezone".to_owned(), what);
         }
         for (path, what) in self.updates.mistakes() {
             wrong(format!("updates.{path}"), what);

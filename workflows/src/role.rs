@@ -1,4 +1,6 @@
 //! Who may do what: one total function, read by every door.
+//!
+//! `docs/roles.md` shows it as a table for people; a test holds the two together over all roles and actions.
 
 use crate::words::words;
 
@@ -47,6 +49,20 @@ words! {
         OperateSystem = "operate_system",
         /// Make and revoke credentials.
         ManageTokens = "manage_tokens",
+        /// Open a long-running case for a conversation.
+        Escalate = "escalate",
+        /// Work on a case: notes, status, expected window, root cause, fix.
+        WorkResolution = "work_resolution",
+        /// Change the tenant's settings.
+        EditPolicy = "edit_policy",
+        /// See figures of how the work goes.
+        ReadAnalytics = "read_analytics",
+        /// Add tenants.
+        ManageTenants = "manage_tenants",
+        /// Erase a person.
+        Erase = "erase",
+        /// Say where events are sent to.
+        ManageEndpoints = "manage_endpoints",
     }
 }
 
@@ -57,13 +73,15 @@ pub enum Permission {
     Always,
     /// With what is theirs: their own conversations and record, their own team's, their own cases.
     OwnOnly,
+    /// With what their own teams did.
+    TeamOnly,
     /// No.
     Never,
 }
 
 /// Whether `role` may do `action`.
 pub const fn may(role: Role, action: Action) -> Permission {
-    use Permission::{Always, Never, OwnOnly};
+    use Permission::{Always, Never, OwnOnly, TeamOnly};
     //                                  admin, supervisor, agent, engineer, api
     let row = match action {
         Action::Read => [Always, Always, Always, OwnOnly, Always],
@@ -74,11 +92,18 @@ pub const fn may(role: Role, action: Action) -> Permission {
         Action::Assign => [Always, Always, OwnOnly, Never, Never],
         Action::Override => [Always, Always, OwnOnly, Never, Never],
         Action::EditStaff => [Always, Always, OwnOnly, Never, Never],
-        Action::ReadAudit => [Always, Always, OwnOnly, OwnOnly, Never],
+        Action::ReadAudit => [Always, Always, OwnOnly, TeamOnly, Never],
         Action::ReadSystem => [Always, Never, Never, Always, Never],
         Action::HandleDeadLetters => [Always, Always, Never, Never, Never],
         Action::OperateSystem => [Always, Never, Never, Never, Never],
         Action::ManageTokens => [Always, Never, Never, Never, Never],
+        Action::Escalate => [Always, Always, Always, Never, Always],
+        Action::WorkResolution => [Always, Always, Always, Always, Always],
+        Action::EditPolicy => [Always, Always, Never, Never, Never],
+        Action::ReadAnalytics => [Always, Always, OwnOnly, TeamOnly, Never],
+        Action::ManageTenants => [Always, Never, Never, Never, Never],
+        Action::Erase => [Always, Never, Never, Never, Never],
+        Action::ManageEndpoints => [Always, Always, Never, Never, Never],
     };
     match role {
         Role::Admin => row[0],
@@ -92,6 +117,38 @@ pub const fn may(role: Role, action: Action) -> Permission {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DOCUMENT: &str = include_str!("../../docs/roles.md");
+
+    /// The cells of the document's table after the action's own, by action.
+    fn documented(action: Action) -> Vec<String> {
+        let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        let first = format!("| `{action}` |");
+        let line = DOCUMENT.lines().find(|line| line.starts_with(&first));
+        let line = line.unwrap_or_else(|| panic!("{action} is not in the table"));
+        cells(line)[3..3 + Role::ALL.len()].to_vec()
+    }
+
+    #[test]
+    fn the_documents_table_says_what_the_function_says_for_every_role_and_action() {
+        let head = DOCUMENT.lines().find(|line| line.starts_with("| action |")).unwrap();
+        for role in Role::ALL {
+            assert!(head.contains(&format!("| {role} ")), "{role} has no column");
+        }
+        for action in Action::ALL {
+            for (role, told) in Role::ALL.iter().zip(documented(*action)) {
+                let expected = match may(*role, *action) {
+                    Permission::Always => "yes",
+                    Permission::OwnOnly => "own",
+                    Permission::TeamOnly => "own team",
+                    Permission::Never => "-",
+                };
+                assert_eq!(told, expected, "{role}, {action}");
+            }
+        }
+        let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(rows, Action::ALL.len(), "the table has a row that is no action");
+    }
 
     #[test]
     fn an_engineer_never_writes_to_a_customer() {

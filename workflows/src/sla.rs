@@ -81,6 +81,8 @@ pub struct Clock {
     pub met_at: Option<Timestamp>,
     /// The message that met it, where one did.
     pub met_by: Option<MessageId>,
+    /// Whether it had been met by a message that failed later.
+    pub met_failed: bool,
     /// When it was breached.
     pub breached_at: Option<Timestamp>,
     /// When the breach was noticed.
@@ -113,6 +115,7 @@ impl Clock {
             binding_since: at,
             met_at: None,
             met_by: None,
+            met_failed: false,
             breached_at: None,
             detected_at: None,
         };
@@ -212,8 +215,19 @@ impl Clock {
     pub fn unmeet(mut self, at: Timestamp) -> Self {
         self.met_at = None;
         self.met_by = None;
+        self.met_failed = true;
         self.binding_since = self.binding_since.max(at);
         self
+    }
+
+    /// What was over goes on at `at`, with what was left of it; `hours` is the calendar it ran by.
+    #[must_use]
+    pub fn reopen(mut self, at: Timestamp, hours: &Calendar, terms: &Terms<'_>) -> Self {
+        let spent = self.spent_by(at, hours);
+        self.met_at = None;
+        self.met_by = None;
+        self.paused_at = None;
+        self.run(at, spent, terms)
     }
 
     /// Whether its due time has passed at `at` without a breach having been noted.

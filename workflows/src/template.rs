@@ -9,11 +9,65 @@ use crate::{
 };
 
 /// What the engine can say, and with which variables.
-const SPECS: &[Spec] = &[Spec {
-    name: "acknowledgement",
-    variables: &["customer"],
-    default: "Thank you, {customer}. We have your message and a person will answer.",
-}];
+const SPECS: &[Spec] = &[
+    Spec {
+        name: "acknowledgement",
+        variables: &["customer"],
+        default: "Thank you, {customer}. We have your message and a person will answer.",
+    },
+    Spec {
+        name: "waiting",
+        variables: &["customer", "next_update_at"],
+        default: "Your message is still with us. You will hear from us again by {next_update_at}.",
+    },
+    Spec {
+        name: "escalation",
+        variables: &["customer", "case_id", "channel", "next_update_at"],
+        default: "Your case is {case_id}. You will hear from us again by {next_update_at}, by {channel}.",
+    },
+    // Said instead of `escalation` where a person or the policy recorded by when the case is expected to be solved.
+    Spec {
+        name: "escalation_window",
+        variables: &["customer", "case_id", "channel", "expected_by", "next_update_at"],
+        default: "Your case is {case_id}. We expect to have it solved by {expected_by}. You will hear from us again by {next_update_at}, by {channel}.",
+    },
+    Spec {
+        name: "update",
+        variables: &["customer", "case_id", "status_text", "next_update_at"],
+        default: "Your case {case_id} is still open: {status_text}. You will hear from us again by {next_update_at}.",
+    },
+    // Said instead of `update` where a window is recorded.
+    Spec {
+        name: "update_window",
+        variables: &["customer", "case_id", "status_text", "expected_by", "next_update_at"],
+        default: "Your case {case_id} is still open: {status_text}. We expect to have it solved by {expected_by}. You will hear from us again by {next_update_at}.",
+    },
+    // The honest word when the time that was named has passed.
+    Spec {
+        name: "window_missed",
+        variables: &["customer", "case_id", "status_text", "expected_by", "next_update_at"],
+        default: "We had expected to have your case {case_id} solved by {expected_by}, and it is not: {status_text}. You will hear from us again by {next_update_at}.",
+    },
+    Spec {
+        name: "resolved",
+        variables: &["customer", "case_id"],
+        default: "Your case {case_id} is solved. If anything is left, just answer this message.",
+    },
+    // What `{status_text}` stands for.
+    Spec { name: "status_investigating", variables: &[], default: "we are looking for the cause" },
+    Spec {
+        name: "status_awaiting_fix",
+        variables: &[],
+        default: "the cause is known, and a fix is being prepared",
+    },
+    Spec { name: "status_fix_in_progress", variables: &[], default: "a fix is being made" },
+    Spec {
+        name: "status_awaiting_deploy",
+        variables: &[],
+        default: "the fix is made and is on its way to you",
+    },
+    Spec { name: "status_monitoring", variables: &[], default: "the fix is out, and we are watching it" },
+];
 
 struct Spec {
     name: &'static str,
@@ -158,15 +212,30 @@ pub fn names() -> Vec<&'static str> {
     SPECS.iter().map(|spec| spec.name).collect()
 }
 
-/// The acknowledgement of a first message, in the customer's language where there are words in it.
+/// The variables of a template; none if there is no such template.
+pub fn variables(name: &str) -> Option<&'static [&'static str]> {
+    SPECS.iter().find(|spec| spec.name == name).map(|spec| spec.variables)
+}
+
+/// The built-in words, by name.
+pub fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SPECS.iter().map(|spec| (spec.name, spec.default))
+}
+
+/// The words of the template `name` in the best language there is, with every variable in its place.
 ///
-/// Words that do not parse (a policy that nobody checked) give way to the built-in ones.
-pub fn acknowledgement(policy: &Policy, language: Option<&str>, customer: Option<&str>) -> String {
-    let spec = &SPECS[0];
+/// Words that do not parse (a policy that nobody checked) give way to the built-in ones; a name that no template has
+/// says nothing.
+pub fn say(
+    policy: &Policy,
+    language: Option<&str>,
+    name: &str,
+    value_of: impl Fn(&str) -> Option<String>,
+) -> String {
+    let Some(spec) = SPECS.iter().find(|spec| spec.name == name) else { return String::new() };
     let own = words(policy, language, spec.name).and_then(|words| Template::parse(spec.name, words).ok());
     let template = own.or_else(|| Template::parse(spec.name, spec.default).ok());
-    let name = customer.and_then(presentable);
-    template.map(|template| template.render(|_| name.clone())).unwrap_or_default()
+    template.map(|template| template.render(value_of)).unwrap_or_default()
 }
 
 /// The words in the best language: the one asked for, its parent (`de` for `de-AT`), the tenant's own.
@@ -182,7 +251,7 @@ fn words<'p>(policy: &'p Policy, language: Option<&str>, name: &str) -> Option<&
 
 /// A name that may stand in our own words. Names come from outside: one with an address in it would make us the
 /// sender of somebody's advertisement.
-fn presentable(name: &str) -> Option<String> {
+pub fn presentable(name: &str) -> Option<String> {
     let name = clip(&one_line(name), NAME_MAX);
     let lower = name.to_lowercase();
     let advertises = ["://", "www.", "@"].iter().any(|mark| lower.contains(mark));

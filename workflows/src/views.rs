@@ -7,9 +7,14 @@
 //! unknown is absent, is made by its `to_json`.
 
 pub mod agents;
+pub mod breaches;
 pub mod credentials;
 pub mod customers;
+pub mod endpoints;
+pub mod events;
 pub mod inbox;
+pub mod resolutions;
+pub mod silence;
 pub mod teams;
 pub mod timeline;
 

@@ -140,3 +140,31 @@ words! {
         Compliance = "compliance",
     }
 }
+
+words! {
+    /// Where a long-running case stands.
+    CaseStatus, "a status of a case" {
+        /// The cause is being looked for.
+        Investigating = "investigating",
+        /// The cause is known, the fix is not begun.
+        AwaitingFix = "awaiting_fix",
+        /// The fix is being made.
+        FixInProgress = "fix_in_progress",
+        /// The fix is made and has to reach the customer.
+        AwaitingDeploy = "awaiting_deploy",
+        /// The fix is out and being watched.
+        Monitoring = "monitoring",
+        /// It is solved.
+        Resolved = "resolved",
+    }
+}
+
+words! {
+    /// Who said when a case will be solved.
+    WindowSource, "the source of a window" {
+        /// The tenant's policy, which a person wrote.
+        Policy = "policy",
+        /// A person, for this case.
+        Person = "person",
+    }
+}

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     policy::{Policies, Policy},
     time::Timestamp,
+    views::{EventMeta, events},
 };
 
 /// A durable workflow as a pure value type.
@@ -69,6 +70,13 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     /// `None` where the workflow does not care.
     fn activity_failed(activity: &Self::Activity, error: &ActivityError) -> Option<Self::Command>;
 
+    /// The command that tells the workflow that nobody knows whether an activity was done: the world was asked, and
+    /// its answer was lost. The activity is consumed with that command and is not performed again by itself. `None`:
+    /// it is given up like one that failed.
+    fn activity_uncertain(_activity: &Self::Activity, _error: &ActivityError) -> Option<Self::Command> {
+        None
+    }
+
     /// The event's name and schema version as they are stored beside it.
     fn event_type(event: &Self::Event) -> EventType;
 
@@ -100,6 +108,18 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     /// `None`: in any order.
     fn lane(_activity: &Self::Activity) -> Option<String> {
         None
+    }
+
+    /// The topic under which the outside hears of the event: one of [`Topic`](crate::topic::Topic). `None`: it stays
+    /// inside.
+    fn topic(_event: &Self::Event) -> Option<&'static str> {
+        None
+    }
+
+    /// The event as the outside reads it, `topic` being its topic. What a workflow does not say otherwise is the
+    /// event's own content.
+    fn outside(event: &Self::Event, topic: &'static str, meta: &EventMeta<'_>) -> serde_json::Value {
+        events::plain::<Self>(event, topic, meta)
     }
 }
 
@@ -201,6 +221,8 @@ pub enum ClaimChange {
     Take,
     /// Own it, whether it is free, already ours, or owned by this former owner. Refused if a third one has it.
     TakeFrom(Uuid),
+    /// Own it if it is free; nothing happens if another entity owns it.
+    TakeIfFree,
     /// Give it up. Nothing happens if another entity owns it.
     Release,
 }
@@ -214,6 +236,11 @@ impl Claim {
     /// Own `key` in `space`, also when `former` has it now.
     pub fn take_from(space: &'static str, key: impl Into<String>, former: Uuid) -> Self {
         Self { space, key: key.into(), change: ClaimChange::TakeFrom(former) }
+    }
+
+    /// Own `key` in `space` if nobody does.
+    pub fn take_if_free(space: &'static str, key: impl Into<String>) -> Self {
+        Self { space, key: key.into(), change: ClaimChange::TakeIfFree }
     }
 
     /// Give up `key` in `space`.

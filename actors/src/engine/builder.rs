@@ -10,10 +10,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use throughline_storage::{blobs::Blobs, journal::Journal};
 use throughline_workflows::{
-    ids::TenantId,
-    policy::{Policies, Policy},
-    views::View,
-    workflow::Workflow,
+    ids::TenantId, policy::Policy, policy_book::PolicyFile, views::View, workflow::Workflow,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -26,11 +23,14 @@ use crate::{
     host::{EngineOptions, Host},
     intake,
     introspect::inspector::InspectorOf,
-    order::panic_text,
+    order::{AnyCommand, panic_text},
     performer::{Performer, PerformerOf},
     projector::{self, AnyView, ViewOf, Views},
+    relay,
     shared::{Kind, Shared, TaskGauges},
     supervisor::Registry,
+    sweep,
+    tenants::{Tenant, Tenants},
     timers, upkeep,
 };
 
@@ -41,7 +41,7 @@ pub struct EngineBuilder {
     clock: Clock,
     minter: Option<Minter>,
     options: EngineOptions,
-    policies: BTreeMap<TenantId, Arc<Policies>>,
+    tenants: BTreeMap<TenantId, Tenant>,
     turns: HashMap<&'static str, Arc<dyn TurnSource>>,
     kinds: HashMap<&'static str, Kind>,
     views: Vec<Box<dyn AnyView>>,
@@ -56,7 +56,7 @@ impl EngineBuilder {
             clock,
             minter: None,
             options: EngineOptions::default(),
-            policies: BTreeMap::new(),
+            tenants: BTreeMap::new(),
             turns: HashMap::new(),
             kinds: HashMap::new(),
             views: Vec::new(),
@@ -70,11 +70,20 @@ impl EngineBuilder {
         self
     }
 
-    /// The tenants and their settings.
+    /// The tenants and their settings, as a configuration says them that insists on nothing.
     #[must_use]
     pub fn policies(mut self, policies: impl IntoIterator<Item = (TenantId, Policy)>) -> Self {
-        self.policies =
-            policies.into_iter().map(|(tenant, policy)| (tenant, Arc::new(Policies::only(policy)))).collect();
+        self.tenants =
+            policies.into_iter().map(|(tenant, policy)| (tenant, Tenant::of_policy(policy))).collect();
+        self
+    }
+
+    /// The tenants, and what the configuration says of their settings.
+    #[must_use]
+    pub fn policy_files(mut self, files: impl IntoIterator<Item = (TenantId, PolicyFile)>) -> Self {
+        // What is in force is read from the policy streams before anything is done.
+        let tenant = |file| Tenant::of_file(file, Policy::default());
+        self.tenants = files.into_iter().map(|(name, file)| (name, tenant(file))).collect();
         self
     }
 
@@ -93,6 +102,7 @@ impl EngineBuilder {
             performer: Arc::new(PerformerOf::<W, _> { performer, of: PhantomData }),
             inspector: Arc::new(InspectorOf::<W>(PhantomData)),
             deadlines_revision: W::DEADLINES_REVISION,
+            policy_changed: W::policy_changed().map(|command| Arc::new(command) as AnyCommand),
         };
         self.kinds.insert(W::KIND, kind);
         self
@@ -108,7 +118,7 @@ impl EngineBuilder {
     /// Brings the engine up.
     ///
     /// # Errors
-    /// [`StartError`] if the supervision tree does not start.
+    /// [`StartError`] if the supervision tree does not start, or the settings of a tenant cannot be adopted.
     pub async fn start(self) -> Result<Engine, StartError> {
         let minter = self.minter.unwrap_or_else(|| Minter::new(self.clock.clone()));
         let host = Arc::new(Host {
@@ -116,13 +126,13 @@ impl EngineBuilder {
             blobs: self.blobs,
             clock: self.clock,
             minter,
-            policies: self.policies,
-            no_policies: Arc::default(),
+            tenants: Tenants::new(self.tenants),
             options: self.options,
             draining: CancellationToken::new(),
         });
-        let registry =
-            Registry::start(host.clone(), self.turns).await.map_err(|error| StartError(error.to_string()))?;
+        let registry = Registry::start(host.clone(), self.turns)
+            .await
+            .map_err(|error| StartError(format!("the supervision tree did not start: {error}")))?;
         let gauges = TaskGauges::default();
         let (projected, reached) = watch::channel(0);
         let broken = watch::Sender::new(None);
@@ -136,8 +146,11 @@ impl EngineBuilder {
             tasks: std::sync::Mutex::default(),
             gauges,
             named: intake::Named::default(),
+            reports_dropped: std::sync::atomic::AtomicU64::new(0),
             advancing: tokio::sync::Mutex::new(()),
+            policy_change: tokio::sync::Mutex::new(()),
         });
+        super::policy::adopt_all(&shared).await?;
         let watched = |name, task: BoxFuture<'static, ()>| {
             tokio::spawn(watched(name, task, host.clone(), broken.clone()))
         };
@@ -146,7 +159,9 @@ impl EngineBuilder {
             watched("timers", Box::pin(timers::run(shared.clone()))),
             watched("activities", Box::pin(activities::run(shared.clone()))),
             watched("projector", Box::pin(projector::run(shared.clone(), projected))),
+            watched("relay", Box::pin(relay::run(shared.clone()))),
             watched("upkeep", Box::pin(upkeep::run(shared.clone()))),
+            watched("sweep", Box::pin(sweep::run(shared.clone()))),
             watched("supervision", Box::pin(shared.registry.clone().ended())),
             watched("store", Box::pin(failure_of_the_store(host.clone()))),
         ];
@@ -157,8 +172,8 @@ impl EngineBuilder {
 
 /// Why the engine did not start.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the supervision tree did not start: {0}")]
-pub struct StartError(String);
+#[error("{0}")]
+pub struct StartError(pub(super) String);
 
 /// Runs one of the engine's tasks. They end only when the engine drains: one that ends before, or panics, breaks the
 /// engine, and all other work stops, since what is taken in would not be carried on.

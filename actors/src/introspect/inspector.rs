@@ -2,12 +2,13 @@
 
 use std::{any::Any, marker::PhantomData, sync::Arc};
 
-use throughline_storage::{codec, journal::Journal};
-use throughline_workflows::{time::Timestamp, workflow::Workflow};
+use throughline_storage::{codec, envelope::Record, journal::Journal};
+use throughline_workflows::{time::Timestamp, views::EventMeta, workflow::Workflow};
 
 use super::rows::{ArmedTimer, HistoryEntry};
 use crate::{
     order::{AnyCommand, EntityRef},
+    outside::OutsideEvent,
     rehydrate::{self, RecordMeta},
 };
 
@@ -23,6 +24,15 @@ pub(crate) trait AnyInspector: Send + Sync {
         version: Option<u64>,
     ) -> Result<Option<(u64, serde_json::Value, Vec<ArmedTimer>)>, String>;
     fn history(&self, journal: &Journal, entity: &EntityRef) -> Result<Vec<HistoryEntry>, String>;
+    /// The record's events from `from_seq` on whose topic is `wanted`, as the outside reads them.
+    fn outside(
+        &self,
+        entity: &EntityRef,
+        record: &Record,
+        first_seq: u64,
+        from_seq: u64,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<OutsideEvent>, String>;
 }
 
 pub(crate) struct InspectorOf<W>(pub(crate) PhantomData<fn() -> W>);
@@ -80,5 +90,41 @@ impl<W: Workflow> AnyInspector for InspectorOf<W> {
             }
         }
         Ok(entries)
+    }
+
+    fn outside(
+        &self,
+        entity: &EntityRef,
+        record: &Record,
+        first_seq: u64,
+        from_seq: u64,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<OutsideEvent>, String> {
+        let mut told = Vec::new();
+        let mut meta: Option<RecordMeta> = None;
+        for (index, stored) in (0u32..).zip(&record.events) {
+            let seq = first_seq + u64::from(index);
+            if seq < from_seq {
+                continue;
+            }
+            let event = rehydrate::event::<W>(stored, entity, record.version)?;
+            let Some(topic) = W::topic(&event).filter(|topic| wanted(topic)) else { continue };
+            let meta = match &mut meta {
+                Some(meta) => meta,
+                none => none.insert(codec::decode(&record.metadata).map_err(|error| error.to_string())?),
+            };
+            let meta = EventMeta {
+                entity: entity.id,
+                version: record.version,
+                index,
+                seq,
+                at: Timestamp::from_millis(record.at_ms),
+                by: &meta.by,
+                cause: &meta.cause,
+            };
+            let body = W::outside(&event, topic, &meta);
+            told.push(OutsideEvent { tenant: entity.tenant.clone(), seq, index, topic, body });
+        }
+        Ok(told)
     }
 }

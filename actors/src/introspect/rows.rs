@@ -173,6 +173,9 @@ pub struct ActivityRow {
     pub next_try_at: Timestamp,
     /// When it was asked for.
     pub asked_at: Timestamp,
+    /// When the try began that is under way, where it must not be made twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Timestamp>,
 }
 
 /// The engine's figures.

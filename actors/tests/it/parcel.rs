@@ -1,11 +1,19 @@
 //! A workflow for tests: a parcel that is sent, may be late, and is announced on the way.
 
-use std::{collections::VecDeque, fmt, str::FromStr, sync::Arc, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    fmt,
+    str::FromStr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 use throughline_actors::{
     engine::{Engine, EngineBuilder},
-    performer::{Attempt, Outcome, Performer},
+    performer::{Admission, Attempt, Outcome, Performer},
     testing::World,
 };
 use throughline_workflows::{
@@ -25,6 +33,7 @@ pub(crate) struct State {
     pub(crate) sent: u32,
     pub(crate) announced: Vec<String>,
     pub(crate) failed: Vec<String>,
+    pub(crate) uncertain: Vec<String>,
     pub(crate) due: Option<Timestamp>,
     pub(crate) late: u32,
     pub(crate) stubborn: bool,
@@ -43,6 +52,8 @@ pub(crate) enum Command {
     Announced(String),
     /// Something could not be announced.
     NotAnnounced(String),
+    /// Whether something was announced nobody knows.
+    Wondered(String),
     /// It is due.
     Due,
     /// Makes it panic when it falls due.
@@ -62,6 +73,7 @@ pub(crate) enum Event {
     Labelled(String),
     Announced(String),
     NotAnnounced(String),
+    Wondered(String),
     Late,
     Exploded,
     Charged,
@@ -126,6 +138,7 @@ impl Workflow for Parcel {
             }
             Command::Announced(what) => Decision::event(Event::Announced(what)),
             Command::NotAnnounced(what) => Decision::event(Event::NotAnnounced(what)),
+            Command::Wondered(what) => Decision::event(Event::Wondered(what)),
             Command::Due if state.explosive => panic!("the parcel explodes when it is due"),
             Command::Due => Decision::event(Event::Late),
             Command::Charge => Decision::event(Event::Charged),
@@ -144,6 +157,7 @@ impl Workflow for Parcel {
             }
             Event::Announced(what) => state.announced.push(what.clone()),
             Event::NotAnnounced(what) => state.failed.push(what.clone()),
+            Event::Wondered(what) => state.uncertain.push(what.clone()),
             Event::Late => {
                 state.late += 1;
                 if !state.stubborn {
@@ -172,6 +186,10 @@ impl Workflow for Parcel {
         Some(Command::NotAnnounced(activity.what.clone()))
     }
 
+    fn activity_uncertain(activity: &Say, _: &ActivityError) -> Option<Command> {
+        (!activity.what.contains("unspeakable")).then(|| Command::Wondered(activity.what.clone()))
+    }
+
     fn event_type(event: &Event) -> EventType {
         let name = match event {
             Event::Sent { .. } => "sent",
@@ -179,6 +197,7 @@ impl Workflow for Parcel {
             Event::Labelled(_) => "labelled",
             Event::Announced(_) => "announced",
             Event::NotAnnounced(_) => "not_announced",
+            Event::Wondered(_) => "wondered",
             Event::Late => "late",
             Event::Exploded => "exploded",
             Event::Charged => "charged",
@@ -216,14 +235,27 @@ pub(crate) struct Announcer(Arc<Script>);
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Outcome<Command>>>,
+    admissions: Mutex<VecDeque<Admission>>,
     heard: Mutex<Vec<(String, u32, Timestamp)>>,
     told: Notify,
+    talks: AtomicBool,
 }
 
 impl Announcer {
     /// The next answers; when they run out everything is done.
     pub(crate) fn answers(&self, answers: impl IntoIterator<Item = Outcome<Command>>) {
         self.0.answers.lock().unwrap().extend(answers);
+    }
+
+    /// The next answers to whether a try may begin; when they run out each may, and what begins with "once" must not be
+    /// made twice.
+    pub(crate) fn admits(&self, admissions: impl IntoIterator<Item = Admission>) {
+        self.0.admissions.lock().unwrap().extend(admissions);
+    }
+
+    /// From now on a silence is announced like anything else; until then it never comes back.
+    pub(crate) fn break_silence(&self) {
+        self.0.talks.store(true, Ordering::Relaxed);
     }
 
     /// What was announced, on which try, and when.
@@ -247,9 +279,18 @@ impl Performer<Parcel> for Announcer {
     async fn perform(&self, activity: Say, attempt: Attempt) -> Outcome<Command> {
         self.0.heard.lock().unwrap().push((activity.what.clone(), attempt.number, attempt.now));
         self.0.told.notify_waiters();
+        if activity.what.contains("silence") && attempt.number == 1 && !self.0.talks.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let answer = self.0.answers.lock().unwrap().pop_front();
         assert!(activity.what != "panic" || attempt.number > 1, "the announcer loses its voice");
         answer.unwrap_or(Outcome::Done(Some(Command::Announced(activity.what))))
+    }
+
+    fn admit(&self, activity: &Say, _: &Attempt) -> Admission {
+        let next = self.0.admissions.lock().unwrap().pop_front();
+        let once = activity.what.starts_with("once");
+        next.unwrap_or(if once { Admission::Unkeyed } else { Admission::Keyed })
     }
 }
 

@@ -93,6 +93,7 @@ async fn an_idempotency_key_has_one_effect_also_across_entities_and_restarts() {
     let tenant = World::tenant();
     let keyed = |fingerprint: u8| CommandMeta {
         idempotency: Some(Idempotency {
+            tenant: World::tenant(),
             key: "token /parcels key".to_owned(),
             fingerprint: [fingerprint; 32],
             answer: "{\"id\":\"first\"}".to_owned(),
@@ -209,7 +210,12 @@ async fn a_panic_anywhere_in_a_turn_is_answered_and_costs_that_command_only() {
     let (tenant, id) = (World::tenant(), engine.mint());
     engine.send::<Parcel>(&tenant, id, send(), meta(&engine)).await.unwrap();
     let keyed = CommandMeta {
-        idempotency: Some(Idempotency { key: "k".to_owned(), fingerprint: [0; 32], answer: String::new() }),
+        idempotency: Some(Idempotency {
+            tenant: tenant.clone(),
+            key: "k".to_owned(),
+            fingerprint: [0; 32],
+            answer: String::new(),
+        }),
         ..meta(&engine)
     };
     let crashed = engine.send::<Parcel>(&tenant, id, Command::ExplodeLater, keyed).await;
@@ -274,6 +280,7 @@ async fn the_same_request_twice_at_once_has_one_answer_also_when_it_takes_unique
     for round in 0..20 {
         let keyed = || CommandMeta {
             idempotency: Some(Idempotency {
+                tenant: World::tenant(),
                 key: format!("key {round}"),
                 fingerprint: [7; 32],
                 answer: "{}".to_owned(),

@@ -156,7 +156,7 @@ fn references(message: &Outbound) -> Vec<String> {
 /// A whole header line `HEADER: NAME <ADDRESS>`.
 ///
 /// Not left to the builder, which puts encoded words into quotes, where RFC 2047 (5) forbids them.
-fn mailbox(header: &str, name: Option<&str>, address: &str) -> String {
+pub(super) fn mailbox(header: &str, name: Option<&str>, address: &str) -> String {
     let name = name.map(|name| line(name, NAME_MAX)).filter(|name| !name.is_empty());
     match name.map(|name| phrase(&name)) {
         Some(name) if name.len() + address.len() > 60 => format!("{header}: {name}\r\n <{address}>\r\n"),

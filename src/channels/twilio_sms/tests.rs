@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use url::form_urlencoded;
 
-use throughline_workflows::message::AttachmentAt;
+use throughline_workflows::{conversation::DeliveryStatus, message::AttachmentAt};
 
 use super::*;
 use crate::channels::testing::Call;
@@ -114,10 +114,85 @@ fn a_faulty_request_names_the_parameter() {
 }
 
 #[test]
-fn a_status_that_was_pointed_here_creates_nothing() {
+fn a_status_that_was_pointed_here_is_a_report_all_the_same() {
     for name in ["SmsStatus", "MessageStatus"] {
         let receipt = call(&[("SmsStatus", ""), (name, "delivered"), ("From", "")]).receive(&door()).unwrap();
-        assert_eq!((receipt.messages.len(), receipt.ignored), (0, 1));
+        assert_eq!((receipt.messages.len(), receipt.reports.len(), receipt.ignored), (0, 1, 0));
+    }
+}
+
+const STATUS_URL: &str = "https://care.example.com/hooks/twilio/status";
+const DELIVERED: &str = "ApiVersion=2010-04-01&MessageStatus=delivered&SmsSid=SM33333333333333333333333333333333&\
+    SmsStatus=delivered&To=%2B15550123456&From=%2B15550100200&MessageSid=SM33333333333333333333333333333333&\
+    AccountSid=AC00000000000000000000000000000001";
+const UNDELIVERED: &str = "ApiVersion=2010-04-01&MessageStatus=undelivered&\
+    SmsSid=SM44444444444444444444444444444444&SmsStatus=undelivered&To=%2B15550123456&From=%2B15550100200&\
+    MessageSid=SM44444444444444444444444444444444&AccountSid=AC00000000000000000000000000000001&ErrorCode=30005";
+
+fn status_door() -> status::TwilioSmsStatus {
+    let auth_tokens = vec!["sample-twilio-auth-token".to_owned()];
+    status::TwilioSmsStatus::new(TwilioSmsSettings { auth_tokens })
+}
+
+#[test]
+fn a_signed_status_is_a_report_and_an_altered_one_is_refused() {
+    let delivered = Call::to(STATUS_URL, DELIVERED)
+        .header("content-type", "application/x-www-form-urlencoded; charset=UTF-8")
+        .header("x-twilio-signature", "C1CShp8KsGzwSvepmJUkFtqbkak=");
+    assert_eq!(delivered.verify(&status_door()), Ok(Verified::Signed));
+    let report = delivered.receive(&status_door()).unwrap().reports.remove(0);
+    assert_eq!(report.provider_message_id, "SM33333333333333333333333333333333");
+    assert_eq!((report.status, report.error), (DeliveryStatus::Delivered, None));
+    assert_eq!((report.conversation, report.message_id), (None, None));
+
+    let undelivered = Call::to(STATUS_URL, UNDELIVERED)
+        .header("content-type", "application/x-www-form-urlencoded; charset=UTF-8")
+        .header("x-twilio-signature", "TwK0ReUJ70Cmn26ugjbFm0CtTUs=");
+    assert_eq!(undelivered.verify(&status_door()), Ok(Verified::Signed));
+    let report = undelivered.receive(&status_door()).unwrap().reports.remove(0);
+    assert_eq!(report.status, DeliveryStatus::Failed);
+    assert_eq!(report.error.unwrap().code.as_deref(), Some("30005"));
+
+    let altered = Call::to(STATUS_URL, DELIVERED.replace("delivered", "read"))
+        .header("content-type", "application/x-www-form-urlencoded; charset=UTF-8")
+        .header("x-twilio-signature", "C1CShp8KsGzwSvepmJUkFtqbkak=");
+    assert_eq!(altered.verify(&status_door()), Err(Refusal::BAD_SIGNATURE));
+}
+
+#[test]
+fn the_address_that_was_given_for_a_message_names_it() {
+    let (conversation, message) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+    let url = format!("{STATUS_URL}?tenant=a&message={conversation}.{message}");
+    let report = Call::to(&url, DELIVERED).receive(&status_door()).unwrap().reports.remove(0);
+    assert_eq!(report.conversation.unwrap().0, conversation);
+    assert_eq!(report.message_id, Some(MessageId(message)));
+    for tail in ["message=", "message=a.b", "message=.", "other=1"] {
+        let url = format!("{STATUS_URL}?{tail}");
+        let report = Call::to(&url, DELIVERED).receive(&status_door()).unwrap().reports.remove(0);
+        assert_eq!((report.conversation, report.message_id), (None, None), "{tail}");
+    }
+}
+
+#[test]
+fn every_word_of_the_provider_is_a_rung_or_is_ignored() {
+    use DeliveryStatus::{Delivered, Failed, Queued, Read, Sent};
+    for (word, rung) in [
+        ("accepted", Some(Queued)),
+        ("queued", Some(Queued)),
+        ("sending", Some(Sent)),
+        ("sent", Some(Sent)),
+        ("partially_delivered", Some(Sent)),
+        ("delivered", Some(Delivered)),
+        ("read", Some(Read)),
+        ("failed", Some(Failed)),
+        ("canceled", Some(Failed)),
+        ("received", None),
+        ("teleported", None),
+    ] {
+        let body = format!("MessageSid=SM1&MessageStatus={word}");
+        let receipt = Call::to(STATUS_URL, body).receive(&status_door()).unwrap();
+        assert_eq!(receipt.reports.first().map(|report| report.status), rung, "{word}");
+        assert_eq!(receipt.ignored, usize::from(rung.is_none()));
     }
 }
 

@@ -11,7 +11,7 @@ use throughline_workflows::{
     role::Action,
     views::{
         inbox::{Filter, Inbox, InboxRow, Sort},
-        timeline::Timeline,
+        timeline::{Timeline, sla_json},
     },
 };
 use utoipa::IntoParams;
@@ -161,7 +161,8 @@ pub(super) async fn rows(
 ) -> Result<Listed<Value>, Problem> {
     let viewer = caller.clone();
     let wanted = move |row: &InboxRow| {
-        let visible = reach == Reach::All || viewer.owns(row.assigned_agent_id, row.assigned_team_id);
+        let visible = reach == Reach::All
+            || viewer.owns_conversation(row.id, row.assigned_agent_id, row.assigned_team_id);
         visible && filter.matches(row)
     };
     let views = edge.engine.views();
@@ -183,6 +184,11 @@ async fn whole(edge: &Edge, caller: &Caller, id: Uuid) -> Result<Json<Value>, Pr
             *message = attachments::linked(message.take());
         }
     }
+    let policies = edge.engine.policies(&caller.tenant).unwrap_or_default();
+    if let (Some(fields), Some(facts)) = (shown.as_object_mut(), timeline.facts()) {
+        let sla = sla_json(&facts.clocks, &policies, edge.engine.now());
+        fields.insert("sla".to_owned(), sla);
+    }
     Ok(Json(shown))
 }
 
@@ -190,7 +196,9 @@ async fn whole(edge: &Edge, caller: &Caller, id: Uuid) -> Result<Json<Value>, Pr
 pub(super) async fn readable(edge: &Edge, caller: &Caller, id: Uuid) -> Result<Timeline, Problem> {
     let reach = caller.may(Action::Read)?;
     let timeline = unfolded(edge, &caller.tenant, id).await?;
-    let theirs = timeline.head().is_some_and(|row| caller.owns(row.assigned_agent_id, row.assigned_team_id));
+    let theirs = timeline
+        .head()
+        .is_some_and(|row| caller.owns_conversation(row.id, row.assigned_agent_id, row.assigned_team_id));
     if reach == Reach::Own {
         caller.must_with(Action::Read, theirs)?;
     }

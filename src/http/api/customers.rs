@@ -1,12 +1,12 @@
 //! Customers: found or added by address, with profile and tier.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, response::Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use throughline_workflows::{
-    customer::{Command, Customer, CustomerPatch},
+    customer::{Command, ConsentChange, Customer, CustomerPatch},
     ids::CustomerId,
     message::{Address, AddressKind, Channel},
     role::Action,
@@ -114,6 +114,9 @@ struct NewCustomer {
     /// How they like to be written to.
     #[serde(default)]
     preferences: PreferencesGiven,
+    /// By channel, whether they may be written to: `granted` or `denied`. A denied channel is never used.
+    #[serde(default)]
+    consent: BTreeMap<String, String>,
 }
 
 /// Addresses of a new customer.
@@ -164,6 +167,9 @@ struct PreferencesGiven {
     language: Option<String>,
     /// In which time zone they live, for example `Europe/Vienna`.
     timezone: Option<String>,
+    /// When they do not want to be written to, every day by the clocks of that zone, for example `22:00-07:00`. An
+    /// update that is promised within them is sent before they begin.
+    quiet_hours: Option<String>,
 }
 
 /// Changes to a customer. What is absent stays.
@@ -181,6 +187,9 @@ struct CustomerChange {
     /// How they like to be written to.
     #[serde(default)]
     preferences: PreferencesGiven,
+    /// By channel, whether they may be written to: `granted` or `denied`. A denied channel is never used.
+    #[serde(default)]
+    consent: BTreeMap<String, String>,
 }
 
 /// Tags that come and go.
@@ -229,7 +238,8 @@ struct Wanted {
 )]
 async fn create(State(edge): State<Arc<Edge>>, change: Change<NewCustomer>) -> Result<Response, Problem> {
     change.caller.must(Action::EditCustomer)?;
-    let NewCustomer { identity, profile, sla_tier, tags, preferences } = &change.body;
+    let NewCustomer { identity, profile, sla_tier, tags, preferences, consent } = &change.body;
+    let consent = consents(consent)?;
     let made = Made { id: edge.engine.mint() };
     let command = Command::Register {
         customer_id: CustomerId(made.id),
@@ -237,7 +247,10 @@ async fn create(State(edge): State<Arc<Edge>>, change: Change<NewCustomer>) -> R
         name: None,
         via: "api".to_owned(),
         verified: false,
-        profile: Box::new(patch(profile, sla_tier.as_deref(), preferences, tags, &[])?),
+        profile: Box::new(CustomerPatch {
+            consent,
+            ..patch(profile, sla_tier.as_deref(), preferences, tags, &[])?
+        }),
     };
     let meta = change.meta(&made)?;
     let receipt = edge.engine.send::<Customer>(&change.caller.tenant, made.id, command, meta).await?;
@@ -284,8 +297,10 @@ async fn change(
     change: Change<CustomerChange>,
 ) -> Result<Changed<Made>, Problem> {
     change.caller.must(Action::EditCustomer)?;
-    let CustomerChange { profile, sla_tier, tags, preferences } = &change.body;
+    let CustomerChange { profile, sla_tier, tags, preferences, consent } = &change.body;
+    let consent = consents(consent)?;
     let patch = patch(profile, sla_tier.as_deref(), preferences, &tags.add, &tags.remove)?;
+    let patch = CustomerPatch { consent, ..patch };
     let made = Made { id };
     let meta = change.meta(&made)?;
     let command = Command::Update(Box::new(patch));
@@ -340,7 +355,8 @@ async fn readable(edge: &Edge, caller: &Caller, id: Uuid) -> Result<CustomerRow,
     if reach == Reach::Own {
         let viewer = caller.clone();
         let theirs = move |row: &InboxRow| {
-            row.customer.id.0 == id && viewer.owns(row.assigned_agent_id, row.assigned_team_id)
+            row.customer.id.0 == id
+                && viewer.owns_conversation(row.id, row.assigned_agent_id, row.assigned_team_id)
         };
         let found = edge.engine.views().page::<Inbox>(&caller.tenant, 0, 1, theirs).await?;
         caller.must_with(Action::Read, found.total > 0)?;
@@ -385,8 +401,31 @@ fn patch(
         sla_tier,
         tags_add: tags_add.to_vec(),
         tags_remove: tags_remove.to_vec(),
-        channel: optional_word("preferences.channel", preferences.channel.as_deref())?,
+        channel: preferences.channel()?,
         language: preferences.language.clone(),
         timezone: preferences.timezone.clone(),
+        quiet_hours: preferences.quiet_hours.clone(),
+        ..CustomerPatch::default()
     })
+}
+
+impl PreferencesGiven {
+    /// The preferred channel as a change: an empty text takes it away.
+    fn channel(&self) -> Result<Option<Option<Channel>>, Problem> {
+        match self.channel.as_deref().map(str::trim) {
+            None => Ok(None),
+            Some("") => Ok(Some(None)),
+            Some(text) => word("preferences.channel", text).map(|channel| Some(Some(channel))),
+        }
+    }
+}
+
+/// What is said of single channels, as a change that the API was told.
+fn consents(given: &BTreeMap<String, String>) -> Result<BTreeMap<Channel, ConsentChange>, Problem> {
+    let consents = given.iter().map(|(channel, state)| {
+        let field = format!("consent.{channel}");
+        let channel = word(&field, channel)?;
+        Ok((channel, ConsentChange { state: word(&field, state)?, source: "api".to_owned() }))
+    });
+    consents.collect()
 }

@@ -3,6 +3,7 @@
 //! Rows come from the views and the engine as JSON in their outside form; these types say which fields that form has,
 //! and tests hold real answers against them. A field that is unknown is absent.
 
+mod cases;
 mod conversations;
 mod records;
 mod system;
@@ -12,8 +13,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(in crate::http) use self::{
+    cases::{Breach, ExplainedClocks, Resolution, Silence, Sla, WaitingCustomer, WholeResolution},
     conversations::{ConversationRow, Message, WholeConversation},
-    records::{Agent, Customer, Team, Token},
+    records::{Agent, Customer, Endpoint, EndpointDelivery, Team, Token},
     system::{Activity, Actor, ActorState, DeadLetter, HistoryEntry, Timer},
 };
 

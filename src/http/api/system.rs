@@ -13,9 +13,11 @@ use throughline_actors::{
     settle::AdvanceError,
 };
 use throughline_workflows::{
+    access::Reads,
     conversation::Conversation,
     credential::Credential,
     customer::Customer,
+    endpoint::Endpoint,
     ids::{OperationId, TenantId},
     operation::{self, Operation},
     role::Action,
@@ -180,6 +182,8 @@ async fn check_readable(edge: &Edge, caller: &Caller, kind: &str, id: Uuid) -> R
         Conversation::KIND => check_own(edge, caller, Action::Read, id).await,
         Customer::KIND => caller.must(Action::Read),
         Credential::KIND => caller.must(Action::ManageTokens),
+        Reads::KIND | Operation::KIND => caller.must(Action::ReadAudit),
+        Endpoint::KIND => caller.must(Action::ManageEndpoints),
         _ => Ok(()),
     }
 }
@@ -250,6 +254,8 @@ struct Figures {
     activities_in_flight: usize,
     /// Webhooks refused for their signature since the start.
     webhooks_refused: u64,
+    /// Delivery reports since the start that were about no message of ours.
+    reports_dropped: u64,
     /// What commits cost since the start.
     commits: Commits,
 }
@@ -296,6 +302,7 @@ async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Fi
         timers_in_flight: status.timers_in_flight,
         activities_in_flight: status.activities_in_flight,
         webhooks_refused: edge.refused_webhooks.load(Ordering::Relaxed),
+        reports_dropped: edge.engine.reports_dropped(),
         commits: Commits {
             groups: commits.groups,
             appends: commits.appends,

@@ -127,7 +127,7 @@ async fn list(
 ) -> Result<Json<Listed<Value>>, Problem> {
     caller.must(Action::ManageTokens)?;
     let tenants = match tenant {
-        None if caller.operator => edge.tenants.iter().cloned().collect(),
+        None if caller.operator => edge.engine.tenants(),
         named => vec![caller.tenant_named(&edge, named.as_deref())?],
     };
     let mut tokens = Vec::new();
@@ -176,11 +176,11 @@ struct NoFields {}
 
 /// The tenant whose token this is; operators reach all.
 async fn tenant_of(edge: &Edge, caller: &Caller, id: Uuid) -> Result<TenantId, Problem> {
-    let reachable = edge.tenants.iter().filter(|tenant| caller.operator || **tenant == caller.tenant);
-    for tenant in reachable {
-        let state = edge.engine.state::<Credential>(tenant, id).await.map_err(Problem::unreadable)?;
+    let tenants = edge.engine.tenants();
+    for tenant in tenants.into_iter().filter(|tenant| caller.operator || *tenant == caller.tenant) {
+        let state = edge.engine.state::<Credential>(&tenant, id).await.map_err(Problem::unreadable)?;
         if state.is_some() {
-            return Ok(tenant.clone());
+            return Ok(tenant);
         }
     }
     Err(Problem::unknown("token"))

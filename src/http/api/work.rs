@@ -120,7 +120,10 @@ async fn assign(
         let facts = facts(&edge, caller, id).await?;
         let free = facts.assigned_agent.is_none() && facts.assigned_team.is_none();
         let takes = free && agent_id.is_some() && agent_id == caller.agent_id.map(|agent| agent.0);
-        caller.must_with(Action::Assign, takes || caller.owns_conversation(&facts))?;
+        caller.must_with(
+            Action::Assign,
+            takes || caller.owns_conversation(facts.id, facts.assigned_agent, facts.assigned_team),
+        )?;
     }
     if let Some(agent) = agent_id {
         let state = edge.engine.state::<Agent>(&caller.tenant, agent).await.map_err(Problem::unreadable)?;
@@ -269,7 +272,11 @@ async fn send<T>(
 pub(super) async fn check_own(edge: &Edge, caller: &Caller, action: Action, id: Uuid) -> Result<(), Problem> {
     match caller.may(action)? {
         Reach::All => Ok(()),
-        Reach::Own => caller.must_with(action, caller.owns_conversation(&facts(edge, caller, id).await?)),
+        Reach::Team | Reach::Own => {
+            let facts = facts(edge, caller, id).await?;
+            let theirs = caller.owns_conversation(facts.id, facts.assigned_agent, facts.assigned_team);
+            caller.must_with(action, theirs)
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     super::{
         Edge,
         change::{Change, Changed},
-        extract::{Id, optional_word},
+        extract::{At, Id, optional_word},
         problem::{Kind, Problem},
     },
     check_length,
@@ -39,7 +39,11 @@ const URL_MAX: usize = 2048;
 const RACES_MAX: usize = 5;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
-    OpenApiRouter::new().routes(routes!(begin)).routes(routes!(answer)).routes(routes!(note))
+    OpenApiRouter::new()
+        .routes(routes!(begin))
+        .routes(routes!(answer))
+        .routes(routes!(note))
+        .routes(routes!(send_again))
 }
 
 /// A new conversation; exactly one of `customer_id` and `to`.
@@ -114,6 +118,11 @@ struct NoteText {
     on_behalf_of: Option<Uuid>,
 }
 
+/// No fields.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SendAgain {}
+
 /// What was written.
 #[derive(Serialize, Deserialize, ToSchema)]
 struct Written {
@@ -155,6 +164,9 @@ async fn begin(State(edge): State<Arc<Edge>>, change: Change<Begin>) -> Result<R
     let mut races = 0;
     let receipt = loop {
         let current = edge.engine.owner(tenant, conversation::CURRENT, &customer.id.to_string()).await;
+        let standing = edge.engine.state::<Customer>(tenant, customer.id.0).await;
+        let standing = standing.map_err(Problem::unreadable)?;
+        let standing = standing.as_ref().and_then(|(state, _)| state.facts()).map(customer::Facts::standing);
         let command = Command::Begin {
             conversation_id: ConversationId(id),
             customer: customer.clone(),
@@ -169,6 +181,7 @@ async fn begin(State(edge): State<Arc<Edge>>, change: Change<Begin>) -> Result<R
             subject: body.subject.clone(),
             priority,
             replaces: current.map_err(Problem::unreadable)?.map(ConversationId),
+            standing: standing.map(Box::new),
         };
         match edge.engine.send::<Conversation>(tenant, id, command, meta.clone()).await {
             // Another conversation became the customer's current one meanwhile: take its place.
@@ -231,16 +244,41 @@ async fn note(
         .created(|written| format!("/api/v1/conversations/{}", written.conversation_id)))
 }
 
+/// Sends a message again that is held, uncertain or failed.
+#[utoipa::path(
+    post, path = "/api/v1/conversations/{id}/messages/{message_id}/send-again", tag = "conversations",
+    request_body = SendAgain,
+    params(("id" = Uuid, Path), ("message_id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = Changed<Written>), Problem)
+)]
+async fn send_again(
+    State(edge): State<Arc<Edge>>,
+    At((id, message_id)): At<(Uuid, Uuid)>,
+    change: Change<SendAgain>,
+) -> Result<Changed<Written>, Problem> {
+    let SendAgain {} = change.body;
+    check_own(&edge, &change.caller, Action::WriteToCustomer, id).await?;
+    let written = Written { id: message_id, conversation_id: id };
+    let meta = change.meta(&written)?;
+    let command = Command::SendAgain { message_id: MessageId(message_id) };
+    let receipt = edge.engine.send::<Conversation>(&change.caller.tenant, id, command, meta).await?;
+    Ok(Changed::new(written, receipt))
+}
+
 /// Whose words something is.
-struct Speaker {
+pub(super) struct Speaker {
     /// As which actor it is recorded.
-    by: By,
+    pub(super) by: By,
     /// The name that a customer reads, where an agent speaks.
-    agent_name: Option<String>,
+    pub(super) agent_name: Option<String>,
 }
 
 /// Whose words these are: the caller's, or those of the agent for whom a program writes.
-async fn speaker<T>(edge: &Edge, change: &Change<T>, on_behalf_of: Option<Uuid>) -> Result<Speaker, Problem> {
+pub(super) async fn speaker<T>(
+    edge: &Edge,
+    change: &Change<T>,
+    on_behalf_of: Option<Uuid>,
+) -> Result<Speaker, Problem> {
     let caller = &change.caller;
     let Some(agent) = on_behalf_of else {
         return Ok(Speaker { by: caller.by(), agent_name: caller.agent_name() });

@@ -3,7 +3,7 @@
 use throughline_actors::{engine::SendError, introspect::InspectError, projector::ViewError};
 use throughline_workflows::{
     conversation::{self, Move},
-    record,
+    policy_book, record, resolution,
 };
 
 use super::{Kind, Problem};
@@ -83,7 +83,25 @@ pub(in crate::http) const fn path_of(wanted: Move) -> Option<&'static str> {
         Move::Resolve => Some("resolve"),
         Move::Reopen => Some("reopen"),
         Move::Snooze => Some("snooze"),
-        Move::Queued | Move::CustomerWrote | Move::Escalate | Move::HandBack | Move::JudgedAnew => None,
+        Move::Escalate => Some("escalate"),
+        Move::HandBack => Some("hand-back"),
+        Move::Queued | Move::CustomerWrote | Move::JudgedAnew => None,
+    }
+}
+
+impl From<resolution::Rejection> for Problem {
+    fn from(rejection: resolution::Rejection) -> Self {
+        use resolution::Rejection;
+        let text = rejection.to_string();
+        match rejection {
+            Rejection::Unknown => Self::unknown("resolution"),
+            Rejection::Exists => Self::with(Kind::Conflict, text),
+            Rejection::Illegal { legal, .. } => {
+                let legal = legal.into_iter().map(str::to_owned).collect();
+                Self::with(Kind::IllegalMove, text).legal_moves(legal)
+            }
+            Rejection::Invalid { field, .. } => Self::invalid(field, text),
+        }
     }
 }
 
@@ -94,6 +112,21 @@ impl From<record::Rejection> for Problem {
             record::Rejection::Unknown { kind } => Self::unknown(kind),
             record::Rejection::Exists { .. } => Self::with(Kind::Conflict, text),
             record::Rejection::Invalid { field, .. } => Self::invalid(field, text),
+        }
+    }
+}
+
+impl From<policy_book::Rejection> for Problem {
+    fn from(rejection: policy_book::Rejection) -> Self {
+        use policy_book::Rejection;
+        let text = format!("{rejection}.");
+        match rejection {
+            Rejection::Malformed(_) => Self::with(Kind::Invalid, text),
+            Rejection::Owned(keys) => Self::with(Kind::Conflict, text).field(keys.join(", ")),
+            Rejection::Invalid(mistakes) | Rejection::AtOdds { mistakes, .. } => {
+                let first = mistakes.into_iter().next().map(|mistake| mistake.path);
+                Self::invalid(first.unwrap_or_default(), text)
+            }
         }
     }
 }

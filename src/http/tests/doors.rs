@@ -54,7 +54,7 @@ impl Adapter for Broken {
         let inbound = Inbound { text: "x".repeat(100_000), ..inbound(mint()) };
         let messages = vec![Parsed { inbound, parts: Vec::new() }];
         let response = crate::channels::Answer { content_type: "text/plain", body: "" };
-        Ok(Receipt { messages, ignored: 0, response })
+        Ok(Receipt { messages, ..Receipt::nothing(response) })
     }
 }
 

@@ -165,15 +165,15 @@ async fn an_illegal_move_names_the_state_and_the_legal_ones() {
     assert_eq!(
         problem.detail(),
         "`reopen` is not possible while the conversation is `awaiting_agent`; \
-         possible: messages, hand-off, resolve, snooze."
+         possible: messages, hand-off, escalate, resolve, snooze."
     );
-    assert_eq!(problem.body["legal_moves"], json!(["messages", "hand-off", "resolve", "snooze"]));
+    assert_eq!(problem.body["legal_moves"], json!(["messages", "hand-off", "escalate", "resolve", "snooze"]));
     let body = json!({ "outcome": "answered", "summary": "Told her." });
     assert_eq!(world.post(&format!("{path}/resolve"), body).await.status, 200);
     let answer = world.post(&format!("{path}/messages"), json!({ "text": "One more thing." })).await;
     let problem = answer.is_problem(409, "illegal-move");
     assert!(problem.detail().starts_with("`messages` is not possible"), "{}", problem.body);
-    assert_eq!(problem.body["legal_moves"], json!(["resolve", "reopen"]));
+    assert_eq!(problem.body["legal_moves"], json!(["escalate", "resolve", "reopen"]));
     let reopened = world.ask(&world.admin, "POST", &format!("{path}/reopen"), None, &[]).await;
     assert_eq!(reopened.status, 200, "a body without fields may be absent: {}", reopened.body);
     assert_eq!(world.get(&path).await.body["status"], "reopened");
@@ -210,7 +210,8 @@ async fn only_an_agent_lends_a_name_to_a_customer() {
     let begun = world.ask(&nobodys, "POST", "/api/v1/conversations", Some(begun), &[]).await.body;
     let queued = async |conversation: &Value, text: &str| {
         let id = conversation.as_str().unwrap();
-        let history = world.get(&format!("/api/v1/system/actors/conversation/{id}/history")).await.body;
+        let history =
+            world.get(&format!("/api/v1/system/actors/conversation/{id}/history?page_size=200")).await.body;
         let events = history["items"].as_array().unwrap().clone();
         let details = events.iter().map(|event| event["details"]["message_queued"].clone());
         details.into_iter().find(|queued| queued["message"]["text"] == text).unwrap()

@@ -56,7 +56,7 @@ pub(super) async fn take(
 ) -> Result<Response, Problem> {
     let unknown = || Problem::with(Kind::NotFound, "There is no such tenant, or it has no such channel.");
     let tenant: TenantId = tenant.parse().map_err(|_| unknown())?;
-    let door = edge.doors.at(&tenant, path).ok_or_else(unknown)?.clone();
+    let door = edge.door(&tenant, path).ok_or_else(unknown)?;
     let trace = request.extensions().get::<Trace>().map_or_else(|| edge.engine.mint(), |trace| trace.0);
     let span = tracing::info_span!(
         "http.webhook", "tenant.id" = %tenant, channel = %door.channel, "trace.id" = %trace
@@ -97,7 +97,7 @@ fn unsigned_allowed(edge: &Edge, peer: Option<SocketAddr>, uri: &Uri, headers: &
 
 /// Whether a request was made to this machine by name, through no proxy and by no web page: somebody on this machine
 /// may be looking at a page of anybody's.
-fn is_direct(uri: &Uri, headers: &HeaderMap) -> bool {
+pub(in crate::http) fn is_direct(uri: &Uri, headers: &HeaderMap) -> bool {
     let passed_on = headers.keys().map(header::HeaderName::as_str).any(|name| {
         ["forwarded", "origin", "via", "x-real-ip"].contains(&name) || name.starts_with("x-forwarded-")
     });
@@ -186,7 +186,7 @@ impl Call {
     ) -> Result<Response, Problem> {
         let signed = verified == Verified::Signed;
         match read {
-            Ok(receipt) => match keep(edge, &self.tenant, &receipt.messages, trace).await {
+            Ok(receipt) => match keep(edge, &self.tenant, &receipt, trace).await {
                 Ok(accepted) => {
                     tracing::info!(
                         new = accepted.iter().filter(|one| **one == Accepted::New).count(),
@@ -295,18 +295,27 @@ fn letter_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     kept.collect()
 }
 
-/// Makes every message durable, in the order the provider gave them.
+/// Makes every message and every report durable, in the order the provider gave them.
 async fn keep(
     edge: &Edge,
     tenant: &TenantId,
-    messages: &[Parsed],
+    receipt: &Receipt,
     trace: Uuid,
 ) -> Result<Vec<Accepted>, Unkept> {
-    let mut accepted = Vec::with_capacity(messages.len());
-    for Parsed { inbound, parts } in messages {
+    let mut accepted = Vec::with_capacity(receipt.messages.len() + receipt.reports.len());
+    for Parsed { inbound, parts } in &receipt.messages {
         let kept = loop {
             let blobs = parts.iter().map(|part| (part.key.clone(), part.bytes.clone())).collect();
             match edge.engine.receive(tenant, inbound.clone(), blobs, trace).await {
+                Ok(kept) => break kept,
+                Err(error) => pause_or_give_up(error).await?,
+            }
+        };
+        accepted.push(kept);
+    }
+    for report in &receipt.reports {
+        let kept = loop {
+            match edge.engine.report(tenant, report, trace).await {
                 Ok(kept) => break kept,
                 Err(error) => pause_or_give_up(error).await?,
             }
@@ -356,7 +365,7 @@ pub(in crate::http) async fn read_again(
     trace: Uuid,
 ) -> Result<(), Problem> {
     let gone = || Problem::with(Kind::Conflict, format!("There is no door {} any more.", letter.path));
-    let door = edge.doors.at(&tenant, &letter.path).ok_or_else(gone)?.clone();
+    let door = edge.door(&tenant, &letter.path).ok_or_else(gone)?;
     let headers = letter.headers.iter().filter_map(|(name, value)| {
         Some((
             name.parse::<header::HeaderName>().ok()?,
@@ -379,7 +388,7 @@ pub(in crate::http) async fn read_again(
         .adapter
         .receive(&call.request(), &mut || edge.engine.mint())
         .map_err(|error| Problem::invalid("payload", format!("It still cannot be read: {error}.")))?;
-    within_patience(call.patience, keep(edge, &call.tenant, &receipt.messages, trace)).await?;
+    within_patience(call.patience, keep(edge, &call.tenant, &receipt, trace)).await?;
     Ok(())
 }
 

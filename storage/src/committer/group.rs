@@ -182,10 +182,11 @@ impl<'a> Group<'a> {
                 own.extend(found.into_iter().map(|(place, _)| (place, None)));
                 return Ok(None);
             }
-            (ClaimChange::Release { .. }, _) => return Ok(None),
+            (ClaimChange::Release { .. }, _) | (ClaimChange::TakeIfFree { .. }, Some(_)) => return Ok(None),
             (
                 ClaimChange::Take { owner }
                 | ClaimChange::TakeFrom { owner, .. }
+                | ClaimChange::TakeIfFree { owner }
                 | ClaimChange::TakeOnce { owner },
                 None,
             ) => owner,

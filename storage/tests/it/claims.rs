@@ -18,6 +18,7 @@ async fn each_way_to_take_a_claim_says_who_may() {
         |owner: &str, former: &str| ClaimChange::TakeFrom { owner: owner.into(), former: former.into() };
     let take = |owner: &str| ClaimChange::Take { owner: owner.into() };
     let take_once = |owner: &str| ClaimChange::TakeOnce { owner: owner.into() };
+    let take_if_free = |owner: &str| ClaimChange::TakeIfFree { owner: owner.into() };
     let release = |owner: &str| ClaimChange::Release { owner: owner.into() };
 
     assert_eq!(ask(release("a")).await, Ok(()), "nothing to give up");
@@ -37,6 +38,11 @@ async fn each_way_to_take_a_claim_says_who_may() {
     assert_eq!(ask(release("c")).await, Ok(()));
     assert_eq!(ask(take_once("d")).await, Ok(()));
     assert_eq!(owner(), Some("d".into()));
+    assert_eq!(ask(take_if_free("e")).await, Ok(()), "not free, and nothing is lost by it");
+    assert_eq!(owner(), Some("d".into()));
+    assert_eq!(ask(release("d")).await, Ok(()));
+    assert_eq!(ask(take_if_free("e")).await, Ok(()));
+    assert_eq!(owner(), Some("e".into()));
 }
 
 #[tokio::test]

@@ -110,6 +110,7 @@ pub(crate) fn activity(number: u128, ready_at_ms: u64, index: u32) -> PendingAct
         asked_at_ms: 10,
         last_error: None,
         edited: None,
+        begun_at_ms: None,
     }
 }
 

@@ -2,12 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    case::{CaseReport, EscalationRequest},
+    delivery::DeliveryStatus,
+    standing::Standing,
+};
 use crate::{
-    ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, TeamId},
-    message::{Address, Attachment, Channel, Inbound},
+    ids::{AgentId, ConversationId, CustomerId, MessageId, NoteId, ResolutionId, TeamId},
+    message::{Address, Attachment, Channel, Inbound, Outbound},
     time::Timestamp,
     words::{Outcome, Severity},
-    workflow::ActivityError,
+    workflow::{ActivityError, By},
 };
 
 /// An order to one conversation.
@@ -41,6 +46,8 @@ pub enum Command {
         priority: Option<Severity>,
         /// The customer's current conversation, if there is one: this one takes its place.
         replaces: Option<ConversationId>,
+        /// What the customer's record says of how to treat them; none for what is usual.
+        standing: Option<Box<Standing>>,
     },
     /// A person answers the customer.
     Reply {
@@ -82,6 +89,48 @@ pub enum Command {
     },
     /// The snooze is over: the timer's command.
     Wake,
+    /// Something may have fallen due: the command of every other timer. Whatever is due is done.
+    Look,
+    /// The words of a message that has to go out again, as they were recorded: the answer to `Recall`.
+    Resend {
+        /// The message as it was.
+        original: Box<Outbound>,
+        /// Who wrote it.
+        by: By,
+    },
+    /// The words of a message that has to go out again cannot be found.
+    RecallFailed {
+        /// The message.
+        message_id: MessageId,
+        /// Why.
+        error: ActivityError,
+    },
+    /// A person wants a message that is held, uncertain or failed to be sent again.
+    SendAgain {
+        /// The message.
+        message_id: MessageId,
+    },
+    /// The customer's record says how to treat them.
+    KnowStanding {
+        /// What it says now.
+        standing: Box<Standing>,
+    },
+    /// The tenant's policy has changed.
+    AdoptPolicy,
+    /// A long-running case is needed: opens a resolution, or joins the one that is open.
+    Escalate {
+        /// What is asked for.
+        request: Box<EscalationRequest>,
+    },
+    /// The case gives the conversation back to the agents.
+    HandBack,
+    /// What a resolution has to say of its case.
+    HearCase {
+        /// The resolution that speaks.
+        resolution_id: ResolutionId,
+        /// What it says.
+        report: Box<CaseReport>,
+    },
     /// Changes the tags.
     Tag {
         /// Tags to add.
@@ -103,6 +152,21 @@ pub enum Command {
         /// How urgent.
         severity: Severity,
     },
+    /// A provider says what became of a message that it took.
+    Report {
+        /// The channel it went by.
+        channel: Channel,
+        /// The provider's id of it.
+        provider_message_id: String,
+        /// Our own id of it, where the provider gave it back.
+        message_id: Option<MessageId>,
+        /// Where it stands.
+        status: DeliveryStatus,
+        /// Why, where it failed.
+        error: Option<ActivityError>,
+        /// When we heard.
+        at: Timestamp,
+    },
 }
 
 /// What a conversation knows of its customer.
@@ -117,12 +181,14 @@ pub struct CustomerCard {
 }
 
 /// How a conversation comes to be when a customer writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
     /// The resolved conversation it follows, where there is one.
     pub follow_up_of: Option<ConversationId>,
     /// The conversation that is the customer's current one until now; none if there is none.
     pub replaces: Option<ConversationId>,
+    /// What the customer's record says of how to treat them; none for what is usual.
+    pub standing: Option<Box<Standing>>,
 }
 
 /// A message that a person, or a program for them, wants sent.
@@ -155,6 +221,11 @@ pub enum Delivery {
     /// It was refused, or given up.
     Failed {
         /// Why.
+        error: ActivityError,
+    },
+    /// Whether the channel took it is not known, and asking would send it twice.
+    Uncertain {
+        /// What happened.
         error: ActivityError,
     },
 }

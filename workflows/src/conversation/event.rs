@@ -4,16 +4,22 @@
 //! the record's header; messages and notes name their author themselves. The encoding is a file format: variants
 //! and fields are only appended under a new version.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+mod before;
 
 use super::{
+    case::{CaseFacts, EscalationRequest, Window},
+    clocks::Clocks,
     command::CustomerCard,
     delivery::DeliveryStatus,
     lifecycle::{Move, Status},
+    standing::Standing,
 };
 use crate::{
     ids::{AgentId, ConversationId, MessageId, NoteId, TeamId},
     message::{Channel, Inbound, Outbound},
+    sla::{BreachReason, ClockKind},
     time::Timestamp,
     words::{Outcome, Severity, words},
     workflow::{ActivityError, By, EventType},
@@ -66,6 +72,14 @@ pub enum Event {
         message: Box<Outbound>,
         /// Why it goes by this channel.
         why: WhyChannel,
+        /// What it is for.
+        purpose: Purpose,
+        /// The message whose words these are again, where it goes out in place of one.
+        replaces: Option<MessageId>,
+        /// By when it says that the customer hears again.
+        promises: Option<Timestamp>,
+        /// When the next channel gets it, where this one has not taken it by then.
+        fallback_at: Option<Timestamp>,
     },
     /// A send's standing changed.
     DeliveryChanged {
@@ -160,6 +174,166 @@ pub enum Event {
         /// How urgent.
         severity: Severity,
     },
+    /// What the customer's record says of how to treat them became known.
+    StandingKnown {
+        /// When.
+        at: Timestamp,
+        /// What it says.
+        standing: Box<Standing>,
+    },
+    /// The clocks changed: all of them as they are now.
+    ClocksChanged {
+        /// When.
+        at: Timestamp,
+        /// The clocks.
+        clocks: Box<Clocks>,
+    },
+    /// A clock comes near its due time.
+    SlaWarned {
+        /// When.
+        at: Timestamp,
+        /// Which.
+        clock: ClockKind,
+        /// When it is due.
+        due_at: Timestamp,
+    },
+    /// A clock's due time passed.
+    SlaBreached {
+        /// The date of the breach: the due time, or the later moment that made it due.
+        at: Timestamp,
+        /// Which.
+        clock: ClockKind,
+        /// When it was due.
+        due_at: Timestamp,
+        /// When it was noticed.
+        detected_at: Timestamp,
+        /// Why.
+        reason: BreachReason,
+    },
+    /// The person responsible was reminded of an unanswered message.
+    Reminded {
+        /// When.
+        at: Timestamp,
+        /// When the oldest unanswered message came.
+        waiting_since: Timestamp,
+        /// Which reminder, from 1.
+        number: u32,
+        /// Who is reminded, where somebody is responsible.
+        agent: Option<AgentId>,
+    },
+    /// The person responsible was asked to write, before the machine does.
+    Nudged {
+        /// When.
+        at: Timestamp,
+        /// Since when the customer has heard nothing.
+        since: Timestamp,
+        /// When they must hear again.
+        due_at: Timestamp,
+        /// Who is asked, where somebody is responsible.
+        agent: Option<AgentId>,
+    },
+    /// A message waits in its lane although an update is due: the next channel gets it if this one does not take it.
+    Hurried {
+        /// When.
+        at: Timestamp,
+        /// The message.
+        message_id: MessageId,
+        /// When the next channel gets it.
+        fallback_at: Timestamp,
+    },
+    /// A person's message has to go out again, and its words are looked up.
+    Recalled {
+        /// When.
+        at: Timestamp,
+        /// The message.
+        message_id: MessageId,
+        /// Whether a person wants it to go by the same channel again.
+        again: bool,
+    },
+    /// A waiting customer heard nothing for longer than promised.
+    SilenceBroken {
+        /// The date of the breach.
+        at: Timestamp,
+        /// Since when they have heard nothing.
+        since: Timestamp,
+        /// When they should have heard.
+        due_at: Timestamp,
+        /// When it was noticed.
+        detected_at: Timestamp,
+        /// Why.
+        reason: BreachReason,
+    },
+    /// No channel is left by which the customer can be reached.
+    CustomerUnreachable {
+        /// When.
+        at: Timestamp,
+        /// When the channels are tried again.
+        retry_at: Timestamp,
+    },
+    /// The channels of an unreachable customer are tried again.
+    ReachRetried {
+        /// When.
+        at: Timestamp,
+        /// When they are tried again after that.
+        retry_at: Timestamp,
+    },
+    /// The machine has written again and again without a person doing anything: a supervisor must know.
+    SupervisorAlarmed {
+        /// When.
+        at: Timestamp,
+        /// How many updates.
+        updates: u32,
+    },
+    /// A person did something, after the machine had been alone with the customer.
+    PersonActed {
+        /// When.
+        at: Timestamp,
+    },
+    /// A long-running case was opened for it.
+    Escalated {
+        /// When.
+        at: Timestamp,
+        /// What was asked for.
+        request: Box<EscalationRequest>,
+        /// When it is expected to be solved, where that is recorded.
+        window: Option<Window>,
+        /// The channel by which the customer hears of it.
+        continuation: Option<Channel>,
+    },
+    /// Somebody asked for a case again, and it joined the open one.
+    EscalationJoined {
+        /// When.
+        at: Timestamp,
+        /// What was asked for; its resolution and case id are the open one's.
+        request: Box<EscalationRequest>,
+    },
+    /// The resolution told how its case stands.
+    CaseKnown {
+        /// When.
+        at: Timestamp,
+        /// The facts.
+        facts: CaseFacts,
+    },
+}
+
+words! {
+    /// What a message to the customer is for.
+    Purpose, "a purpose" {
+        /// A person answers, or begins.
+        Reply = "reply",
+        /// The first message is acknowledged.
+        Acknowledgement = "acknowledgement",
+        /// Whoever waits is not forgotten.
+        Waiting = "waiting",
+        /// A case was opened.
+        Escalation = "escalation",
+        /// The case is still open.
+        Update = "update",
+        /// The time that was named for the case has passed.
+        WindowMissed = "window_missed",
+        /// The case is solved.
+        Resolved = "resolved",
+    }
 }
 
 words! {
@@ -171,6 +345,10 @@ words! {
         LastUsed = "last_used",
         /// It suits the address that was given.
         SuitsAddress = "suits_address",
+        /// The case goes on by this channel.
+        Continuation = "continuation",
+        /// Another channel did not take it.
+        Fallback = "fallback",
     }
 }
 
@@ -193,8 +371,37 @@ impl Event {
             Self::TagsChanged { .. } => "tags_changed",
             Self::OutcomeRecorded { .. } => "outcome_recorded",
             Self::PrioritySet { .. } => "priority_set",
+            Self::StandingKnown { .. } => "standing_known",
+            Self::ClocksChanged { .. } => "clocks_changed",
+            Self::SlaWarned { .. } => "sla_warned",
+            Self::SlaBreached { .. } => "sla_breached",
+            Self::Reminded { .. } => "reminded",
+            Self::Nudged { .. } => "nudged",
+            Self::Hurried { .. } => "hurried",
+            Self::Recalled { .. } => "recalled",
+            Self::SilenceBroken { .. } => "silence_broken",
+            Self::CustomerUnreachable { .. } => "customer_unreachable",
+            Self::ReachRetried { .. } => "reach_retried",
+            Self::SupervisorAlarmed { .. } => "supervisor_alarmed",
+            Self::PersonActed { .. } => "person_acted",
+            Self::Escalated { .. } => "escalated",
+            Self::EscalationJoined { .. } => "escalation_joined",
+            Self::CaseKnown { .. } => "case_known",
         };
-        EventType { name, version: 1 }
+        let version = if matches!(self, Self::MessageQueued { .. }) { 2 } else { 1 };
+        EventType { name, version }
+    }
+
+    /// Reads an event as it was stored; one of an older shape becomes what it means today.
+    pub(super) fn decode<'de, D: Deserializer<'de>>(
+        name: &str,
+        version: u16,
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
+        match (name, version) {
+            ("message_queued", 1) => before::message_queued(deserializer),
+            (_, _) => Self::deserialize(deserializer),
+        }
     }
 
     /// The topic under which the outside hears of it.
@@ -206,7 +413,19 @@ impl Event {
             Self::MessageQueued { .. } | Self::DeliveryChanged { .. } => "message.delivery_changed",
             Self::StateChanged { .. } => "conversation.state_changed",
             Self::Assigned { .. } | Self::Unassigned { .. } => "conversation.assigned",
-            Self::CustomerKnown { .. }
+            Self::Escalated { .. } | Self::EscalationJoined { .. } => "conversation.escalated",
+            Self::SlaWarned { .. } | Self::Reminded { .. } => "sla.warning",
+            Self::SlaBreached { .. } | Self::SilenceBroken { .. } => "sla.breached",
+            Self::Nudged { .. } | Self::SupervisorAlarmed { .. } => "silence.nudged",
+            Self::CustomerUnreachable { .. } => "customer.unreachable",
+            Self::StandingKnown { .. }
+            | Self::ClocksChanged { .. }
+            | Self::Hurried { .. }
+            | Self::Recalled { .. }
+            | Self::ReachRetried { .. }
+            | Self::PersonActed { .. }
+            | Self::CaseKnown { .. }
+            | Self::CustomerKnown { .. }
             | Self::NoteAdded { .. }
             | Self::HandedOff { .. }
             | Self::Snoozed { .. }
@@ -234,7 +453,23 @@ impl Event {
             | Self::Woken { at }
             | Self::TagsChanged { at, .. }
             | Self::OutcomeRecorded { at, .. }
-            | Self::PrioritySet { at, .. } => *at,
+            | Self::PrioritySet { at, .. }
+            | Self::StandingKnown { at, .. }
+            | Self::ClocksChanged { at, .. }
+            | Self::SlaWarned { at, .. }
+            | Self::SlaBreached { at, .. }
+            | Self::Reminded { at, .. }
+            | Self::Nudged { at, .. }
+            | Self::Hurried { at, .. }
+            | Self::Recalled { at, .. }
+            | Self::SilenceBroken { at, .. }
+            | Self::CustomerUnreachable { at, .. }
+            | Self::ReachRetried { at, .. }
+            | Self::SupervisorAlarmed { at, .. }
+            | Self::PersonActed { at }
+            | Self::Escalated { at, .. }
+            | Self::EscalationJoined { at, .. }
+            | Self::CaseKnown { at, .. } => *at,
         }
     }
 }

@@ -24,6 +24,16 @@ words! {
     }
 }
 
+impl Status {
+    /// Whether the customer waits for us.
+    pub const fn waits_for_us(self) -> bool {
+        match self {
+            Self::Open | Self::AwaitingAgent | Self::Escalated | Self::Reopened => true,
+            Self::AwaitingCustomer | Self::Resolved => false,
+        }
+    }
+}
+
 words! {
     /// What changes a status, or tries to.
     Move, "a move" {

@@ -6,11 +6,14 @@
 use super::{
     Conversation,
     command::{CustomerCard, Opening},
-    event::{Event, WhyChannel},
+    draft::Draft,
+    escalation,
+    event::{Event, Purpose, WhyChannel},
     lifecycle::{Move, Status},
     moved,
     rejection::Rejection,
-    replies::{self, Letter},
+    replies::Letter,
+    silence,
     state::{Facts, State},
     threading::Subject,
 };
@@ -18,7 +21,7 @@ use crate::{
     ids::ConversationId,
     message::Inbound,
     template,
-    workflow::{By, Claim, Context, Decision, Workflow},
+    workflow::{By, Claim, Context, Decision},
 };
 
 /// The unique key, by customer: the conversation that takes a message which names none.
@@ -45,8 +48,12 @@ pub(super) fn open(
     let queued =
         Event::StateChanged { at: cx.now, from: Status::Open, to: Status::AwaitingAgent, by: Move::Queued };
     let received = received(&inbound, &customer, cx);
-    let decision =
-        Decision::event(opened).and(received).and(queued).claim(current(&customer, opening.replaces));
+    let known = opening.standing.map(|standing| Event::StandingKnown { at: cx.now, standing });
+    let decision = Decision::event(opened)
+        .and_all(known)
+        .and(received)
+        .and(queued)
+        .claim(current(&customer, opening.replaces));
     acknowledge(decision, &inbound, cx)
 }
 
@@ -63,16 +70,23 @@ pub(super) fn receive(
     if is_too_late(facts, &inbound, cx) {
         return Err(Rejection::Closed);
     }
-    let decision =
-        Decision::event(received(&inbound, &customer, cx)).and_all(newly_known(facts, customer, cx));
+    let mut draft = Draft::new(facts, cx);
+    draft.record(received(&inbound, &customer, cx));
+    draft.record_any(newly_known(facts, customer, cx));
     if inbound.automatic {
         // A machine wrote: kept, but nobody's turn changes for it.
-        return Ok(decision);
+        return Ok(draft.done());
     }
-    let woken = facts.snoozed_until.map(|_| Event::Woken { at: cx.now });
+    draft.record_any(facts.snoozed_until.map(|_| Event::Woken { at: cx.now }));
     // The claim `current` is not touched: it was taken when the conversation opened and is still ours, or it has
     // moved on to a later conversation, where messages that name no thread belong.
-    Ok(decision.and_all(woken).and_all(moved(facts, Move::CustomerWrote, cx)?))
+    draft.record_any(moved(facts, Move::CustomerWrote, cx)?);
+    if facts.status == Status::Resolved {
+        escalation::customer_answered(&mut draft);
+    }
+    // Whoever writes can perhaps be reached again.
+    silence::look(&mut draft);
+    Ok(draft.done())
 }
 
 /// The claim on being the customer's current conversation.
@@ -124,26 +138,31 @@ fn acknowledge(
     if !cx.policy.acknowledge || inbound.automatic {
         return decision;
     }
-    let mut state = State::default();
-    for event in &decision.events {
-        Conversation::evolve(&mut state, event);
-    }
-    let Some(facts) = state.facts() else { return decision };
-    let Some(contact) = facts.contacts.get(&inbound.channel).filter(|contact| contact.theirs.can_answer())
-    else {
-        return decision;
+    let mut draft = match Draft::continuing(&State::default(), decision, cx) {
+        Ok(draft) => draft,
+        Err(decision) => return decision,
     };
-    let name = facts.customer.name.as_deref().or(inbound.name.as_deref());
+    let contact = draft.facts.contacts.get(&inbound.channel).filter(|contact| contact.theirs.can_answer());
+    let Some(to) = contact.map(|contact| contact.theirs.clone()) else { return draft.done() };
+    let name = draft.facts.customer.name.as_deref().or(inbound.name.as_deref());
+    let name = name.and_then(template::presentable);
+    let language = draft.facts.customer.language.as_deref();
+    let purpose = Purpose::Acknowledgement;
     let letter = Letter {
         id: inbound.id.of_answer(),
         channel: inbound.channel.clone(),
-        to: contact.theirs.clone(),
-        text: template::acknowledgement(cx.policy, facts.customer.language.as_deref(), name),
+        to,
+        text: template::say(cx.policy, language, purpose.as_str(), |_| name.clone()),
         attachments: Vec::new(),
         by: By::engine(),
         agent_name: None,
         automatic: true,
         why: WhyChannel::LastUsed,
+        purpose,
+        replaces: None,
+        promises: None,
+        fallback_at: None,
     };
-    replies::queue(decision, facts, letter, cx)
+    draft.queue(letter);
+    draft.done()
 }

@@ -6,18 +6,22 @@
 use super::{
     Conversation, Facts, Rejection, State,
     command::{CustomerCard, NewMessage},
-    event::{Event, WhyChannel},
+    draft::Draft,
+    event::{Event, Purpose, WhyChannel},
     lifecycle::Move,
-    moved,
+    moved, reach,
     receiving::current,
+    silence,
+    standing::Standing,
     threading::Subject,
 };
 use crate::{
     activity::ConversationActivity,
     ids::{ConversationId, MessageId},
     message::{Address, Attachment, Channel, Outbound},
+    time::Timestamp,
     words::Severity,
-    workflow::{By, Context, Decision, Workflow},
+    workflow::{By, Context, Decision},
 };
 
 /// The longest text that a person can send or note, in bytes.
@@ -34,6 +38,7 @@ pub(super) struct Beginning {
     pub(super) subject: Option<String>,
     pub(super) priority: Option<Severity>,
     pub(super) replaces: Option<ConversationId>,
+    pub(super) standing: Option<Box<Standing>>,
 }
 
 /// What is to be written, by whom, to where.
@@ -47,6 +52,10 @@ pub(super) struct Letter {
     pub(super) agent_name: Option<String>,
     pub(super) automatic: bool,
     pub(super) why: WhyChannel,
+    pub(super) purpose: Purpose,
+    pub(super) replaces: Option<MessageId>,
+    pub(super) promises: Option<Timestamp>,
+    pub(super) fallback_at: Option<Timestamp>,
 }
 
 /// Begins a conversation with a message to the customer.
@@ -75,12 +84,17 @@ pub(super) fn begin(
         follow_up_of: None,
         priority: plan.priority,
     };
-    let mut state = State::default();
-    Conversation::evolve(&mut state, &opened);
-    let decision = Decision::event(opened).claim(current(&plan.customer, plan.replaces));
-    let Some(facts) = state.facts() else { return Ok(decision) };
-    let letter = letter(message, channel, plan.to, why, cx);
-    Ok(queue(decision, facts, letter, cx).and_all(moved(facts, Move::Replied, cx)?))
+    let decision = Decision::event(opened)
+        .and_all(plan.standing.map(|standing| Event::StandingKnown { at: cx.now, standing }))
+        .claim(current(&plan.customer, plan.replaces));
+    let mut draft = match Draft::continuing(&State::default(), decision, cx) {
+        Ok(draft) => draft,
+        Err(decision) => return Ok(decision),
+    };
+    draft.queue(letter(message, channel, plan.to, why, cx));
+    let change = moved(&draft.facts, Move::Replied, cx)?;
+    draft.record_any(change);
+    Ok(draft.done())
 }
 
 /// The same beginning again is nothing new; another one is refused.
@@ -102,24 +116,33 @@ pub(super) fn reply(
     }
     let change = moved(facts, Move::Replied, cx)?;
     check_contents(&message)?;
-    let (channel, why) = match message.channel.clone() {
-        Some(channel) => (channel, WhyChannel::Requested),
-        None => (facts.channel.clone(), WhyChannel::LastUsed),
-    };
-    let Some(contact) = facts.contacts.get(&channel) else {
-        return Err(Rejection::NoAddress { channel });
-    };
-    let letter = letter(message, channel, contact.theirs.clone(), why, cx);
-    Ok(queue(Decision::nothing(), facts, letter, cx).and_all(change))
+    let mut draft = Draft::new(facts, cx);
+    // A person has found words: those that the machine had ready are not needed any more.
+    silence::supersede_updates(&mut draft);
+    write(&mut draft, message)?;
+    draft.record_any(change);
+    Ok(draft.done())
 }
 
-/// Adds a message to the customer: the fact and the request to send it.
-pub(super) fn queue(
-    decision: Decision<Conversation>,
-    facts: &Facts,
-    letter: Letter,
-    cx: &Context<'_>,
-) -> Decision<Conversation> {
+/// Adds a person's message, by the channel they chose or the one that suits.
+pub(super) fn write(draft: &mut Draft<'_>, message: NewMessage) -> Result<(), Rejection> {
+    let (channel, why) = match message.channel.clone() {
+        Some(channel) => (channel, WhyChannel::Requested),
+        None if *reach::home(&draft.facts) == draft.facts.channel => {
+            (draft.facts.channel.clone(), WhyChannel::LastUsed)
+        }
+        None => (reach::home(&draft.facts).clone(), WhyChannel::Continuation),
+    };
+    let Some(contact) = draft.facts.contacts.get(&channel) else {
+        return Err(Rejection::NoAddress { channel });
+    };
+    let to = contact.theirs.clone();
+    draft.queue(letter(message, channel, to, why, draft.cx));
+    Ok(())
+}
+
+/// A message to the customer as a fact, and the request to send it.
+pub(super) fn queued(facts: &Facts, letter: Letter, cx: &Context<'_>) -> (Event, ConversationActivity) {
     let by_mail = letter.channel == Channel::Email;
     let thread = facts.mail.as_ref().filter(|_| by_mail);
     let message = Box::new(Outbound {
@@ -142,9 +165,17 @@ pub(super) fn queue(
         automatic: letter.automatic,
         channel: letter.channel,
     });
-    let queued =
-        Event::MessageQueued { at: cx.now, by: letter.by, message: message.clone(), why: letter.why };
-    decision.and(queued).activity(ConversationActivity::Send(message))
+    let event = Event::MessageQueued {
+        at: cx.now,
+        by: letter.by,
+        message: message.clone(),
+        why: letter.why,
+        purpose: letter.purpose,
+        replaces: letter.replaces,
+        promises: letter.promises,
+        fallback_at: letter.fallback_at,
+    };
+    (event, ConversationActivity::Send(message))
 }
 
 fn letter(message: NewMessage, channel: Channel, to: Address, why: WhyChannel, cx: &Context<'_>) -> Letter {
@@ -158,6 +189,10 @@ fn letter(message: NewMessage, channel: Channel, to: Address, why: WhyChannel, c
         agent_name: message.agent_name,
         automatic: false,
         why,
+        purpose: Purpose::Reply,
+        replaces: None,
+        promises: None,
+        fallback_at: None,
     }
 }
 
@@ -180,7 +215,7 @@ pub(super) fn check_length(text: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn check_contents(message: &NewMessage) -> Result<(), Rejection> {
+pub(super) fn check_contents(message: &NewMessage) -> Result<(), Rejection> {
     if message.text.trim().is_empty() && message.attachments.is_empty() {
         return Err(Rejection::invalid("text", "a text that is not empty, unless files go along"));
     }

@@ -1,6 +1,8 @@
 //! The end that is none: resolving, opening again, and how urgent it is.
 
-use super::{Conversation, Event, Facts, Rejection, lifecycle::Move, moved};
+use super::{
+    Conversation, Event, Facts, Rejection, draft::Draft, escalation, lifecycle::Move, moved, silence,
+};
 use crate::{
     text::non_empty,
     words::{Outcome, Severity},
@@ -15,10 +17,15 @@ pub(super) fn resolve(
     cx: &Context<'_>,
 ) -> Result<Decision<Conversation>, Rejection> {
     let Some(change) = moved(facts, Move::Resolve, cx)? else { return Ok(Decision::nothing()) };
+    let mut draft = Draft::new(facts, cx);
+    silence::supersede_updates(&mut draft);
+    escalation::close_case(&mut draft);
     let summary = summary.as_deref().and_then(non_empty);
     let said = outcome.is_some() || summary.is_some();
     let recorded = said.then_some(Event::OutcomeRecorded { at: cx.now, outcome, summary });
-    Ok(Decision::nothing().and_all(recorded).and(change))
+    draft.record_any(recorded);
+    draft.record(change);
+    Ok(draft.done())
 }
 
 /// Opens a resolved conversation again, at a person's wish.

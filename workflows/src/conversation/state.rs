@@ -7,15 +7,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    case::Case,
+    clocks::Clocks,
     command::CustomerCard,
     delivery::DeliveryStatus,
-    event::Event,
-    lifecycle::Status,
+    event::{Event, Purpose},
+    lifecycle::{Move, Status},
+    sends::{Sends, SentMessage},
+    silence::Silence,
+    standing::Standing,
     threading::{MailThread, Subject},
 };
 use crate::{
-    ids::{AgentId, ConversationId, MessageId, NoteId, TeamId},
-    message::{Address, Channel, Inbound, Outbound},
+    ids::{AgentId, ConversationId, MessageId, NoteId, ResolutionId, TeamId},
+    message::{Address, Channel, Inbound},
     time::Timestamp,
     words::{Outcome, Severity},
 };
@@ -65,12 +70,30 @@ pub struct Facts {
     pub snoozed_until: Option<Timestamp>,
     /// Why a person was asked for, until one has answered.
     pub handoff: Option<Handoff>,
-    /// Sends without an outcome, and the newest with one.
-    pub sends: VecDeque<SentMessage>,
+    /// How the customer is to be treated.
+    pub standing: Standing,
+    /// The messages on their way to the customer.
+    pub sends: Sends,
+    /// The customer's first message that a machine may answer, by the engine's time; counts from its receipt.
+    pub first_asked_at: Option<Timestamp>,
+    /// Since when the customer waits for an answer by a person: the receipt of the oldest unanswered message.
+    pub asked_since: Option<Timestamp>,
+    /// When the customer last wrote.
+    pub last_asked_at: Option<Timestamp>,
+    /// When a person last wrote to the customer, taken by a channel or not.
+    pub last_written_at: Option<Timestamp>,
+    /// The clocks of the SLA.
+    pub clocks: Clocks,
+    /// What the promise against silence needs to know.
+    pub silence: Silence,
+    /// The long-running case, the last one where there were several.
+    pub case: Option<Case>,
     /// The newest inbound messages.
     pub recent_inbound: VecDeque<SeenMessage>,
     /// The newest notes.
     pub recent_notes: VecDeque<NoteId>,
+    /// The newest escalations that joined an open case, by the resolution they had asked for.
+    pub recent_joins: VecDeque<ResolutionId>,
 }
 
 /// The two ends of a channel: where the customer is, and which address of ours they know.
@@ -89,15 +112,6 @@ pub struct Handoff {
     pub reason: Option<String>,
 }
 
-/// A send and where it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SentMessage {
-    /// The message.
-    pub id: MessageId,
-    /// Where it stands.
-    pub status: DeliveryStatus,
-}
-
 /// What tells an inbound message from its own repetition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenMessage {
@@ -113,6 +127,11 @@ impl State {
     /// What is known; none before the first event.
     pub fn facts(&self) -> Option<&Facts> {
         self.0.as_deref()
+    }
+
+    /// What is known, taken out of it.
+    pub(super) fn into_facts(self) -> Option<Box<Facts>> {
+        self.0
     }
 
     /// Records one event.
@@ -151,15 +170,24 @@ impl Facts {
             tags: BTreeSet::new(),
             snoozed_until: None,
             handoff: None,
-            sends: VecDeque::new(),
+            standing: Standing::default(),
+            sends: Sends::default(),
+            first_asked_at: None,
+            asked_since: None,
+            last_asked_at: None,
+            last_written_at: None,
+            clocks: Clocks::default(),
+            silence: Silence::default(),
+            case: None,
             recent_inbound: VecDeque::new(),
             recent_notes: VecDeque::new(),
+            recent_joins: VecDeque::new(),
         }
     }
 
     /// Where a send stands; none if it never was, or is settled and forgotten.
     pub fn send_status(&self, message_id: MessageId) -> Option<DeliveryStatus> {
-        self.sends.iter().find(|send| send.id == message_id).map(|send| send.status)
+        self.sends.get(message_id).map(|send| send.status)
     }
 
     /// Whether this message was taken already, as far as is remembered.
@@ -171,15 +199,31 @@ impl Facts {
         })
     }
 
-    fn evolve(&mut self, event: &Event) {
+    /// Whether the customer waits for us: it is our turn, or our answer has not reached them yet.
+    pub(super) fn waits(&self) -> bool {
+        let unanswered = self.status == Status::AwaitingCustomer && self.asked_since.is_some();
+        self.status.waits_for_us() || unanswered
+    }
+
+    /// The case, while somebody works on it.
+    pub fn open_case(&self) -> Option<&Case> {
+        self.case.as_ref().filter(|case| case.facts.is_open())
+    }
+
+    /// How urgent it is: normal where nobody said.
+    pub fn severity(&self) -> Severity {
+        self.priority.unwrap_or(Severity::P2)
+    }
+
+    pub(super) fn evolve(&mut self, event: &Event) {
         match event {
             // Handled by the state as a whole: a conversation opens once.
             Event::Opened { .. } => {}
             Event::CustomerKnown { customer, .. } => self.customer = customer.clone(),
             Event::MessageReceived { message, .. } => self.record_inbound(message),
-            Event::MessageQueued { message, .. } => self.record_queued(message),
-            Event::DeliveryChanged { message_id, status, .. } => self.record_delivery(*message_id, *status),
-            Event::StateChanged { at, to, .. } => self.record_status(*to, *at),
+            Event::MessageQueued { .. } => self.record_queued(event),
+            Event::DeliveryChanged { .. } => self.record_delivery(event),
+            Event::StateChanged { at, to, by, .. } => self.record_status(*to, *at, *by),
             Event::NoteAdded { note_id, .. } => remember(&mut self.recent_notes, *note_id),
             Event::Assigned { agent, team, .. } => {
                 self.assigned_agent = *agent;
@@ -198,6 +242,90 @@ impl Facts {
             }
             Event::OutcomeRecorded { outcome, .. } => self.outcome = *outcome,
             Event::PrioritySet { severity, .. } => self.priority = Some(*severity),
+            Event::StandingKnown { standing, .. } => self.record_standing(standing),
+            Event::ClocksChanged { clocks, .. } => self.clocks = (**clocks).clone(),
+            Event::Recalled { at, message_id, again } => {
+                let Some(send) = self.sends.get_mut(*message_id) else { return };
+                send.recalled_at = Some(*at);
+                send.fallback_at = None;
+                if *again {
+                    self.silence.tried.remove(&send.channel);
+                    self.silence.failed.remove(&send.channel);
+                } else {
+                    self.silence.tried.insert(send.channel.clone());
+                }
+            }
+            Event::Hurried { at, message_id, fallback_at } => {
+                if let Some(send) = self.sends.get_mut(*message_id) {
+                    if send.fallback_at.is_some_and(|due| due < *at) {
+                        // The process was down meanwhile: what the channels did before says nothing any more.
+                        self.silence.tried.clear();
+                    }
+                    send.fallback_at = Some(*fallback_at);
+                    self.silence.tried.insert(send.channel.clone());
+                }
+            }
+            Event::Nudged { since, .. } => self.silence.nudged_for = Some(*since),
+            Event::SilenceBroken { since, .. } => self.silence.broken_for = Some(*since),
+            Event::CustomerUnreachable { retry_at, .. } => {
+                self.silence.retry_at = Some(*retry_at);
+                for send in self.sends.iter_mut() {
+                    send.fallback_at = None;
+                    send.recalled_at = None;
+                }
+            }
+            Event::ReachRetried { retry_at, .. } => {
+                self.silence.retry_at = Some(*retry_at);
+                self.silence.tried.clear();
+                self.silence.failed.clear();
+            }
+            Event::SupervisorAlarmed { .. } => self.silence.alarmed = true,
+            Event::PersonActed { .. } => self.silence.person_acted(),
+            Event::Escalated { at, request, window, continuation } => {
+                if self.priority.is_none() || request.severity.is_some() {
+                    self.priority = request.severity.or(self.priority);
+                }
+                self.case = Some(Case::opened(*at, request, *window, continuation.clone()));
+                self.silence.owed = None;
+            }
+            Event::CaseKnown { at, facts } => self.record_case(facts, *at),
+            // Told to people: nothing here depends on it.
+            Event::SlaWarned { .. } | Event::SlaBreached { .. } | Event::Reminded { .. } => {}
+            Event::EscalationJoined { request, .. } => {
+                remember(&mut self.recent_joins, request.resolution_id);
+                if request.severity.is_some() {
+                    self.priority = request.severity;
+                }
+            }
+        }
+    }
+
+    fn record_standing(&mut self, standing: &Standing) {
+        self.standing = standing.clone();
+        for address in &standing.addresses {
+            let Some(channel) = address.usual_channel() else { continue };
+            self.contacts.entry(channel).or_insert_with(|| Contact { theirs: address.clone(), ours: None });
+        }
+    }
+
+    fn record_case(&mut self, facts: &super::case::CaseFacts, at: Timestamp) {
+        let Some(case) = &mut self.case else { return };
+        let newly_missed = facts.missed.is_some() && facts.missed != case.facts.missed;
+        let acted = facts.person_at > case.facts.person_at;
+        case.facts = *facts;
+        // An update that was due first may have said so already.
+        let said = |send: &SentMessage| {
+            send.purpose == Purpose::WindowMissed
+                && Some(send.queued_at) > facts.missed
+                && (send.is_open() || send.accepted_at.is_some())
+        };
+        if newly_missed && !self.sends.iter().any(said) {
+            self.silence.owed = Some(at);
+        } else if facts.missed.is_none() {
+            self.silence.owed = None;
+        }
+        if acted {
+            self.silence.person_acted();
         }
     }
 
@@ -208,6 +336,21 @@ impl Facts {
             channel: message.channel.clone(),
         };
         remember(&mut self.recent_inbound, seen);
+        if !message.automatic {
+            self.last_asked_at = self.last_asked_at.max(Some(message.received_at));
+            if !self.waits() || self.silence.began.is_none() {
+                self.silence.began = Some(message.received_at);
+            }
+            self.silence.tried.clear();
+            self.silence.failed.remove(&message.channel);
+            if message.from.iter().any(Address::can_answer) {
+                self.record_question(message.received_at);
+            }
+            if self.silence.retry_at.is_some() {
+                // Whoever writes can perhaps be reached again.
+                self.silence.retry_at = Some(message.received_at);
+            }
+        }
         self.channels_used.insert(message.channel.clone());
         self.record_contacts(message);
         if let Some(thread) = MailThread::of(message)
@@ -243,44 +386,157 @@ impl Facts {
         }
     }
 
-    fn record_queued(&mut self, message: &Outbound) {
+    /// The customer asks something that a person has to answer.
+    fn record_question(&mut self, received_at: Timestamp) {
+        self.first_asked_at.get_or_insert(received_at);
+        self.silence.counts = true;
+        self.asked_since.get_or_insert(received_at);
+        for send in self.sends.iter_mut().filter(|send| !send.automatic) {
+            send.asked_since.get_or_insert(received_at);
+        }
+    }
+
+    fn record_queued(&mut self, event: &Event) {
+        let Event::MessageQueued { at, message, purpose, replaces, promises, fallback_at, .. } = event else {
+            return;
+        };
         self.channels_used.insert(message.channel.clone());
         self.contacts
             .entry(message.channel.clone())
             .or_insert_with(|| Contact { theirs: message.to.clone(), ours: message.from.clone() });
+        if let Some(replaced) = replaces.and_then(|id| self.sends.get_mut(id)) {
+            replaced.replaced = true;
+            replaced.recalled_at = None;
+            replaced.fallback_at = None;
+        }
+        let asked_since = replaces.and_then(|id| self.sends.get(id)).and_then(|send| send.asked_since);
+        // A person's words written again were written when they were first written.
+        let written_at =
+            replaces.and_then(|id| self.sends.get(id)).map_or(*at, |replaced| replaced.queued_at);
         if !message.automatic {
             self.handoff = None;
+            self.silence.counts = true;
+            self.last_written_at = self.last_written_at.max(Some(written_at));
         }
-        self.sends.push_back(SentMessage { id: message.message_id, status: DeliveryStatus::Queued });
-        self.forget_settled_sends();
-    }
-
-    fn record_delivery(&mut self, message_id: MessageId, status: DeliveryStatus) {
-        if let Some(send) = self.sends.iter_mut().find(|send| send.id == message_id) {
-            send.status = status;
+        if fallback_at.is_some() {
+            self.silence.tried.insert(message.channel.clone());
         }
-        self.forget_settled_sends();
-    }
-
-    /// What is open is kept however much it is; of the settled only the newest, in case a late report comes.
-    fn forget_settled_sends(&mut self) {
-        let settled = self.sends.iter().filter(|send| !send.status.is_open()).count();
-        let mut surplus = settled.saturating_sub(RECENT_MAX);
-        self.sends.retain(|send| {
-            let dropped = surplus > 0 && !send.status.is_open();
-            surplus -= usize::from(dropped);
-            !dropped
+        self.sends.push(SentMessage {
+            id: message.message_id,
+            status: DeliveryStatus::Queued,
+            channel: message.channel.clone(),
+            purpose: *purpose,
+            automatic: message.automatic,
+            queued_at: written_at,
+            accepted_at: None,
+            provider_message_id: None,
+            promises: *promises,
+            fallback_at: *fallback_at,
+            uncertain_since: None,
+            asked_since,
+            answered: None,
+            recalled_at: None,
+            replaced: false,
         });
     }
 
-    fn record_status(&mut self, to: Status, at: Timestamp) {
+    fn record_delivery(&mut self, event: &Event) {
+        let Event::DeliveryChanged { at, message_id, status, provider_message_id, .. } = event else {
+            return;
+        };
+        let Some(send) = self.sends.get_mut(*message_id) else { return };
+        let was_accepted = send.accepted_at.is_some();
+        send.status = *status;
+        send.uncertain_since = (*status == DeliveryStatus::Uncertain).then_some(*at);
+        if provider_message_id.is_some() {
+            send.provider_message_id.clone_from(provider_message_id);
+        }
+        if !status.is_open() {
+            send.fallback_at = None;
+            send.recalled_at = None;
+        }
+        if status.is_accepted() && !was_accepted {
+            send.accepted_at = Some(*at);
+            if send.channel == Channel::Email
+                && self.mail.is_none()
+                && let Some(ours) = provider_message_id
+            {
+                // As long as the customer has written no mail, ours hang on the first of ours.
+                self.mail = MailThread::of_ours(ours);
+            }
+            self.record_heard(*message_id);
+        } else if *status == DeliveryStatus::Failed {
+            self.record_failed(*message_id, was_accepted, *at);
+        }
+        self.sends.forget();
+    }
+
+    /// A channel took a message: the customer has heard.
+    fn record_heard(&mut self, message_id: MessageId) {
+        let Some(send) = self.sends.get_mut(message_id) else { return };
+        if !send.automatic && self.asked_since.is_some_and(|asked| asked <= send.queued_at) {
+            send.answered = self.asked_since;
+            self.asked_since = send.asked_since;
+        }
+        let (channel, purpose, automatic) = (send.channel.clone(), send.purpose, send.automatic);
+        self.silence.heard(&channel);
+        if !automatic {
+            self.silence.person_acted();
+        } else if matches!(purpose, Purpose::Update | Purpose::Waiting | Purpose::WindowMissed) {
+            self.silence.updates += 1;
+        }
+        if purpose == Purpose::WindowMissed {
+            self.silence.owed = None;
+        }
+    }
+
+    /// A channel refused a message, or reports later that it never arrived.
+    fn record_failed(&mut self, message_id: MessageId, was_accepted: bool, at: Timestamp) {
+        let Some(send) = self.sends.get_mut(message_id) else { return };
+        let accepted_at = send.accepted_at.take();
+        let (channel, purpose) = (send.channel.clone(), send.purpose);
+        if let Some(answered) = send.answered.take() {
+            // What a person wrote later, and arrived, answers it too.
+            let later = |other: &&mut SentMessage| {
+                !other.automatic && other.accepted_at.is_some() && other.queued_at >= answered
+            };
+            if let Some(later) = self.sends.iter_mut().find(later) {
+                later.answered = Some(later.answered.map_or(answered, |asked| asked.min(answered)));
+            } else {
+                self.asked_since = Some(self.asked_since.map_or(answered, |asked| asked.min(answered)));
+            }
+        }
+        // What the channel took since then shows that it works.
+        let newer = |other: &SentMessage| other.channel == channel && other.accepted_at >= accepted_at;
+        if accepted_at.is_none() || !self.sends.iter().any(newer) {
+            self.silence.failed.insert(channel);
+        }
+        // What was to be said of a missed time has still to be said.
+        if purpose == Purpose::WindowMissed
+            && self.open_case().is_some_and(|case| case.facts.missed.is_some())
+        {
+            self.silence.owed = Some(at);
+        }
+        if was_accepted {
+            self.silence.binding_since = self.silence.binding_since.max(Some(at));
+        }
+    }
+
+    fn record_status(&mut self, to: Status, at: Timestamp, by: Move) {
+        let waited = self.waits();
         self.status = to;
+        // A customer's message that makes it wait has been counted from its receipt.
+        if to.waits_for_us() && !waited && by != Move::CustomerWrote {
+            self.silence.began = Some(at);
+        }
         match to {
             // Nothing waits in a resolved conversation: no snooze, no request for a person.
             Status::Resolved => {
                 self.resolved_at = Some(at);
                 self.snoozed_until = None;
                 self.handoff = None;
+                self.asked_since = None;
+                self.silence.owed = None;
             }
             Status::Open
             | Status::AwaitingCustomer

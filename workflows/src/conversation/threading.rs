@@ -75,6 +75,14 @@ impl MailThread {
     }
 }
 
+impl MailThread {
+    /// The thread that begins with a mail of ours, by its `Message-ID`.
+    pub fn of_ours(message_id: &str) -> Option<Self> {
+        let bare = message_id.trim_start_matches('<').trim_end_matches('>').to_owned();
+        is_usable(&bare).then(|| Self { references: vec![bare.clone()], message_id: bare })
+    }
+}
+
 fn is_usable(message_id: &str) -> bool {
     (1..=MESSAGE_ID_MAX).contains(&message_id.len())
 }

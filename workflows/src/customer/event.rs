@@ -1,6 +1,8 @@
 //! What can have happened to a customer's record. The encoding is a file format: variants are only appended.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+mod before;
 
 use super::profile::CustomerPatch;
 use crate::{ids::CustomerId, message::Address, time::Timestamp, workflow::EventType};
@@ -60,7 +62,20 @@ impl Event {
             Self::IdentityVerified { .. } => "identity_verified",
             Self::ProfileChanged { .. } => "profile_changed",
         };
-        EventType { name, version: 1 }
+        let version = if matches!(self, Self::ProfileChanged { .. }) { 2 } else { 1 };
+        EventType { name, version }
+    }
+
+    /// Reads an event as it was stored; one of an older shape becomes what it means today.
+    pub(super) fn decode<'de, D: Deserializer<'de>>(
+        name: &str,
+        version: u16,
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
+        match (name, version) {
+            ("profile_changed", 1) => before::profile_changed(deserializer),
+            (_, _) => Self::deserialize(deserializer),
+        }
     }
 
     /// When it happened.

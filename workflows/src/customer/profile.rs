@@ -1,12 +1,18 @@
 //! Changes to a customer's profile: checked, then reduced to what is really different.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::state::Facts;
+use super::{
+    consent::{self, ConsentChange},
+    state::Facts,
+};
 use crate::{
     message::Channel,
     policy::is_language,
+    quiet_hours::QuietHours,
     record::{Rejection, TAGS_MAX, checked_tag},
     text::non_empty,
     words::SlaTier,
@@ -24,6 +30,8 @@ pub struct Preferences {
     pub language: Option<String>,
     /// In which time zone they live, for example `Europe/Vienna`.
     pub timezone: Option<String>,
+    /// When not, by the clocks of that zone, or of the tenant's where none is known.
+    pub quiet_hours: Option<QuietHours>,
 }
 
 /// Changes to a profile. What is none stays; an empty text takes the value away.
@@ -41,12 +49,16 @@ pub struct CustomerPatch {
     pub tags_add: Vec<String>,
     /// Tags to take away.
     pub tags_remove: Vec<String>,
-    /// By which channel they like to be written to.
-    pub channel: Option<Channel>,
+    /// By which channel they like to be written to; `Some(None)` takes it away.
+    pub channel: Option<Option<Channel>>,
     /// In which language.
     pub language: Option<String>,
     /// In which time zone they live.
     pub timezone: Option<String>,
+    /// When they do not want to be written to, for example `22:00-07:00`.
+    pub quiet_hours: Option<String>,
+    /// What they say of being written to by single channels.
+    pub consent: BTreeMap<Channel, ConsentChange>,
 }
 
 impl CustomerPatch {
@@ -73,17 +85,25 @@ impl CustomerPatch {
                 "preferences.timezone",
                 self.timezone.as_deref(),
                 is_timezone,
-                "a time zone such as Europe/Vienna",
+                "a time zone that exists, such as Europe/Vienna",
             )?,
+            quiet_hours: checked_by(
+                "preferences.quiet_hours",
+                self.quiet_hours.as_deref(),
+                |text| text.parse::<QuietHours>().is_ok(),
+                "a range of the day such as 22:00-07:00",
+            )?,
+            consent: consent::checked(&self.consent)?,
         })
     }
 
     /// What of a checked patch differs from what is known; none if nothing does.
     ///
     /// # Errors
-    /// [`Rejection::Invalid`] if there would be too many tags.
+    /// [`Rejection::Invalid`] if there would be too many tags, or channels of known consent.
     pub(super) fn against(&self, facts: &Facts) -> Result<Option<Self>, Rejection> {
         let preferences = &facts.preferences;
+        let quiet_hours = preferences.quiet_hours.as_ref().map(QuietHours::as_str);
         let mut tags_add: Vec<_> = self.tags_add.clone();
         tags_add.retain(|tag| !facts.tags.contains(tag) && !self.tags_remove.contains(tag));
         let mut tags_remove = self.tags_remove.clone();
@@ -98,9 +118,11 @@ impl CustomerPatch {
             sla_tier: self.sla_tier.filter(|tier| *tier != facts.sla_tier),
             tags_add,
             tags_remove,
-            channel: self.channel.clone().filter(|channel| preferences.channel.as_ref() != Some(channel)),
+            channel: self.channel.clone().filter(|channel| *channel != preferences.channel),
             language: different(&self.language, preferences.language.as_deref()),
             timezone: different(&self.timezone, preferences.timezone.as_deref()),
+            quiet_hours: different(&self.quiet_hours, quiet_hours),
+            consent: consent::against(&self.consent, &facts.consent)?,
         };
         Ok((change != Self::default()).then_some(change))
     }
@@ -153,8 +175,7 @@ fn checked_tags(field: &'static str, tags: &[String]) -> Result<Vec<String>, Rej
     Ok(kept)
 }
 
-/// Whether `text` has the shape of a name of the time zone database; whether the zone exists is not known here.
+/// Whether the time zone database knows a zone of this name.
 fn is_timezone(text: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
-    (1..=64).contains(&text.len()) && text.chars().all(legal)
+    text.parse::<chrono_tz::Tz>().is_ok()
 }

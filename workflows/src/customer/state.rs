@@ -1,14 +1,21 @@
 //! What a customer's record must remember to decide. It is also what a list and a page show of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    consent::{Consent, ConsentChange, ConsentState},
     event::Event,
     profile::{CustomerPatch, Preferences, applied},
 };
-use crate::{ids::CustomerId, message::Address, time::Timestamp, words::SlaTier};
+use crate::{
+    conversation::standing::Standing,
+    ids::CustomerId,
+    message::{Address, Channel},
+    time::Timestamp,
+    words::SlaTier,
+};
 
 /// A customer's state; nothing before the first event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +40,8 @@ pub struct Facts {
     pub tags: BTreeSet<String>,
     /// How they like to be written to.
     pub preferences: Preferences,
+    /// What they last said of being written to, by channel.
+    pub consent: BTreeMap<Channel, Consent>,
 }
 
 /// An address and how it became known.
@@ -68,13 +77,14 @@ impl State {
                     sla_tier: SlaTier::Standard,
                     tags: BTreeSet::new(),
                     preferences: Preferences::default(),
+                    consent: BTreeMap::new(),
                 }));
             }
             (Event::IdentityAdded { at, address, via, verified }, Some(facts)) => {
                 facts.identities.push(Identity::new(address, verified.then_some(*at), via));
             }
             (Event::IdentityVerified { at, address }, Some(facts)) => facts.verify(address, *at),
-            (Event::ProfileChanged { change, .. }, Some(facts)) => facts.change(change),
+            (Event::ProfileChanged { at, change }, Some(facts)) => facts.change(change, *at),
             (
                 Event::IdentityAdded { .. } | Event::IdentityVerified { .. } | Event::ProfileChanged { .. },
                 None,
@@ -90,6 +100,26 @@ impl Identity {
 }
 
 impl Facts {
+    /// How their conversations are to treat them.
+    pub fn standing(&self) -> Standing {
+        let mut addresses: Vec<Address> =
+            self.identities.iter().map(|identity| identity.address.clone()).collect();
+        addresses.sort();
+        Standing {
+            tier: self.sla_tier,
+            timezone: self.preferences.timezone.clone(),
+            quiet_hours: self.preferences.quiet_hours.clone(),
+            preferred: self.preferences.channel.clone(),
+            denied: self.denied(),
+            addresses,
+        }
+    }
+
+    fn denied(&self) -> BTreeSet<Channel> {
+        let denied = self.consent.iter().filter(|(_, consent)| consent.state == ConsentState::Denied);
+        denied.map(|(channel, _)| channel.clone()).collect()
+    }
+
     /// What is known of an address; none if it is not theirs.
     pub fn identity(&self, address: &Address) -> Option<&Identity> {
         self.identities.iter().find(|identity| identity.address == *address)
@@ -106,7 +136,7 @@ impl Facts {
         }
     }
 
-    fn change(&mut self, change: &CustomerPatch) {
+    fn change(&mut self, change: &CustomerPatch, at: Timestamp) {
         applied(&mut self.name, change.name.as_deref());
         applied(&mut self.company, change.company.as_deref());
         if let Some(metadata) = &change.metadata {
@@ -118,9 +148,17 @@ impl Facts {
         self.tags.retain(|tag| !change.tags_remove.contains(tag));
         self.tags.extend(change.tags_add.iter().cloned());
         if let Some(channel) = &change.channel {
-            self.preferences.channel = Some(channel.clone());
+            self.preferences.channel.clone_from(channel);
         }
         applied(&mut self.preferences.language, change.language.as_deref());
         applied(&mut self.preferences.timezone, change.timezone.as_deref());
+        if let Some(quiet) = &change.quiet_hours {
+            // What is no range takes the hours away, as an empty text does.
+            self.preferences.quiet_hours = quiet.parse().ok();
+        }
+        for (channel, ConsentChange { state, source }) in &change.consent {
+            let consent = Consent { state: *state, at, source: source.clone() };
+            self.consent.insert(channel.clone(), consent);
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Scenarios of a customer's record: each row of its table, and what is refused.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 use crate::{
+    conversation::standing::Standing,
     ids::CustomerId,
     message::Channel,
     scenario::{Scenario, id, moment, person},
@@ -40,6 +43,29 @@ fn registered() -> Event {
 
 fn change(change: CustomerPatch) -> Event {
     Event::ProfileChanged { at: moment("09:00"), change: Box::new(change) }
+}
+
+fn said(channel: Channel, state: ConsentState, source: &str) -> BTreeMap<Channel, ConsentChange> {
+    BTreeMap::from([(channel, ConsentChange { state, source: source.to_owned() })])
+}
+
+fn web(number: usize) -> (Channel, ConsentChange) {
+    let change = ConsentChange { state: ConsentState::Denied, source: "api".to_owned() };
+    (Channel::Generic(format!("web{number}")), change)
+}
+
+/// The patch as an order.
+fn patched(patch: CustomerPatch) -> Command {
+    Command::Update(Box::new(patch))
+}
+
+fn tell(standing: Standing) -> CustomerActivity {
+    CustomerActivity::TellConversations { standing: Box::new(standing) }
+}
+
+/// How conversations treat a registered customer of whom nothing more is known.
+fn usual() -> Standing {
+    Standing { addresses: vec![mail()], ..Standing::default() }
 }
 
 #[test]
@@ -140,9 +166,11 @@ fn a_profile_changes_by_what_differs_only() {
         metadata: Some(r#"{"plan": "blue"}"#.to_owned()),
         tags_add: vec!["vip".to_owned(), "vip".to_owned()],
         tags_remove: vec!["gone".to_owned()],
-        channel: Some(Channel::Sms),
+        channel: Some(Some(Channel::Sms)),
         language: Some("de-AT".to_owned()),
         timezone: Some("Europe/Vienna".to_owned()),
+        quiet_hours: Some(" 22:00-07:00 ".to_owned()),
+        consent: said(Channel::Sms, ConsentState::Denied, " api "),
         sla_tier: Some(SlaTier::Standard),
     };
     let differs = CustomerPatch {
@@ -151,6 +179,8 @@ fn a_profile_changes_by_what_differs_only() {
         tags_add: vec!["vip".to_owned()],
         tags_remove: Vec::new(),
         sla_tier: None,
+        quiet_hours: Some("22:00-07:00".to_owned()),
+        consent: said(Channel::Sms, ConsentState::Denied, "api"),
         ..patch.clone()
     };
     Scenario::<Customer>::given([registered()])
@@ -179,10 +209,121 @@ fn values_that_cannot_be_are_refused() {
         (CustomerPatch { tags_remove: vec!["x".repeat(65)], ..none() }, "tags.remove"),
         (CustomerPatch { language: text("english"), ..none() }, "preferences.language"),
         (CustomerPatch { timezone: text("Europe Vienna"), ..none() }, "preferences.timezone"),
+        (CustomerPatch { timezone: text("Europe/Atlantis"), ..none() }, "preferences.timezone"),
+        (CustomerPatch { quiet_hours: text("22-7"), ..none() }, "preferences.quiet_hours"),
+        (CustomerPatch { consent: said(Channel::Sms, ConsentState::Denied, " "), ..none() }, "consent"),
+        (CustomerPatch { consent: (0..51).map(web).collect(), ..none() }, "consent"),
     ];
     for (patch, expected) in wrong {
         let outcome = Scenario::<Customer>::given([registered()]).when(Command::Update(Box::new(patch)));
         let Some(Rejection::Invalid { field, .. }) = outcome.rejection() else { panic!("{expected}") };
         assert_eq!(*field, expected);
     }
+}
+
+#[test]
+fn whatever_changes_how_a_customer_is_treated_is_told_to_their_conversations() {
+    let none = CustomerPatch::default;
+    let text = |text: &str| Some(text.to_owned());
+    let denied = said(Channel::Sms, ConsentState::Denied, "stop keyword");
+    let changes = [
+        (
+            CustomerPatch { sla_tier: Some(SlaTier::Premium), ..none() },
+            Standing { tier: SlaTier::Premium, ..usual() },
+        ),
+        (
+            CustomerPatch { timezone: text("Europe/Vienna"), ..none() },
+            Standing { timezone: text("Europe/Vienna"), ..usual() },
+        ),
+        (
+            CustomerPatch { quiet_hours: text("22:00-07:00"), ..none() },
+            Standing { quiet_hours: Some("22:00-07:00".parse().unwrap()), ..usual() },
+        ),
+        (
+            CustomerPatch { channel: Some(Some(Channel::Email)), ..none() },
+            Standing { preferred: Some(Channel::Email), ..usual() },
+        ),
+        (
+            CustomerPatch { consent: denied, ..none() },
+            Standing { denied: BTreeSet::from([Channel::Sms]), ..usual() },
+        ),
+    ];
+    for (patch, standing) in changes {
+        Scenario::<Customer>::given([registered()]).when(patched(patch)).then_activities([tell(standing)]);
+    }
+    let both = Standing { addresses: vec![mail(), phone()], ..usual() };
+    Scenario::<Customer>::given([registered()])
+        .when(Command::AddIdentity { address: phone(), verified: false })
+        .then_activities([tell(both.clone())]);
+    Scenario::<Customer>::given([registered()])
+        .when(Command::SeenAddresses { addresses: vec![phone(), mail()] })
+        .then_activities([tell(both)]);
+}
+
+#[test]
+fn conversations_are_not_told_what_is_none_of_their_business() {
+    let patch = CustomerPatch {
+        company: Some("Engines".to_owned()),
+        tags_add: vec!["vip".to_owned()],
+        consent: said(Channel::Email, ConsentState::Granted, "api"),
+        ..CustomerPatch::default()
+    };
+    Scenario::<Customer>::given([registered()])
+        .when(patched(patch.clone()))
+        .then([change(patch)])
+        .then_activities([]);
+    Scenario::<Customer>::given([])
+        .when(register(vec![mail()], CustomerPatch::default()))
+        .then_activities([]);
+}
+
+#[test]
+fn consent_is_kept_with_when_and_how_it_was_given_and_said_again_is_nothing() {
+    let consent = |state, source| CustomerPatch {
+        consent: said(Channel::Sms, state, source),
+        ..CustomerPatch::default()
+    };
+    let denied = consent(ConsentState::Denied, "stop keyword");
+    let outcome = Scenario::<Customer>::given([registered()]).at("10:00").when(patched(denied.clone()));
+    let kept =
+        Consent { state: ConsentState::Denied, at: moment("10:00"), source: "stop keyword".to_owned() };
+    assert_eq!(outcome.state().facts().unwrap().consent, BTreeMap::from([(Channel::Sms, kept)]));
+
+    let denied = Event::ProfileChanged { at: moment("10:00"), change: Box::new(denied) };
+    Scenario::<Customer>::given([registered(), denied.clone()])
+        .at("11:00")
+        .when(patched(consent(ConsentState::Denied, "api")))
+        .then_nothing();
+    let granted = Scenario::<Customer>::given([registered(), denied])
+        .at("12:00")
+        .when(patched(consent(ConsentState::Granted, "start keyword")))
+        .then_activities([tell(usual())]);
+    let kept =
+        Consent { state: ConsentState::Granted, at: moment("12:00"), source: "start keyword".to_owned() };
+    assert_eq!(granted.state().facts().unwrap().consent[&Channel::Sms], kept);
+}
+
+#[test]
+fn preferences_can_be_taken_away() {
+    let known = CustomerPatch {
+        channel: Some(Some(Channel::Sms)),
+        quiet_hours: Some("22:00-07:00".to_owned()),
+        ..CustomerPatch::default()
+    };
+    let gone =
+        CustomerPatch { channel: Some(None), quiet_hours: Some(" ".to_owned()), ..CustomerPatch::default() };
+    let outcome = Scenario::<Customer>::given([registered(), change(known)])
+        .when(patched(gone))
+        .then_activities([tell(usual())]);
+    assert_eq!(outcome.state().facts().unwrap().preferences, Preferences::default());
+}
+
+#[test]
+fn a_standing_that_has_been_overtaken_is_no_longer_told() {
+    let premium = CustomerPatch { sla_tier: Some(SlaTier::Premium), ..CustomerPatch::default() };
+    let outcome = Scenario::<Customer>::given([registered()]).when(patched(premium));
+    let newest = Standing { tier: SlaTier::Premium, ..usual() };
+    assert!(Customer::still_wanted(outcome.state(), &tell(newest.clone())));
+    assert!(!Customer::still_wanted(outcome.state(), &tell(usual())));
+    assert_eq!(Customer::lane(&tell(newest)), Customer::lane(&tell(usual())), "in the order of the changes");
 }

@@ -37,7 +37,7 @@ pub struct Filter {
 
 impl View for Customers {
     const NAME: &'static str = "customers";
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Customer;
     type Row = CustomerRow;
@@ -103,6 +103,7 @@ fn customer_json(facts: &Facts) -> Map<String, Value> {
         "sla_tier": facts.sla_tier,
         "tags": facts.tags,
         "preferences": facts.preferences,
+        "consent": facts.consent,
     }));
     // Put in last: a null of the customer's own means something to whoever wrote it.
     let metadata = outside::parsed_object(&facts.metadata).unwrap_or_else(|| json!({}));

@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::{EventMeta, View, outside};
 use crate::{
     conversation::{Conversation, Event, Status, threading::Subject},
-    ids::{AgentId, ConversationId, CustomerId, TeamId},
+    ids::{AgentId, CaseId, ConversationId, CustomerId, ResolutionId, TeamId},
     message::Channel,
+    sla::ClockKind,
     text::{clip, one_line},
     time::Timestamp,
     words::{Outcome, Severity, words},
@@ -52,6 +53,14 @@ pub struct InboxRow {
     pub outcome: Option<Outcome>,
     /// The resolved conversation it follows.
     pub follow_up_of: Option<ConversationId>,
+    /// The resolution of its case, the last one where there were several.
+    pub resolution_id: Option<ResolutionId>,
+    /// The spoken name of that case.
+    pub case_id: Option<CaseId>,
+    /// The clock that falls due next.
+    pub next_due: Option<NextDue>,
+    /// Whether no channel is left by which the customer can be reached.
+    pub unreachable: bool,
     /// The last message.
     pub last_message: Option<LastMessage>,
     /// When it began.
@@ -69,6 +78,15 @@ pub struct CustomerRef {
     pub id: CustomerId,
     /// Their name, where known.
     pub name: Option<String>,
+}
+
+/// A clock and when it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextDue {
+    /// Which.
+    pub clock: ClockKind,
+    /// When.
+    pub due_at: Timestamp,
 }
 
 /// The beginning of a conversation's last message.
@@ -127,7 +145,7 @@ words! {
 
 impl View for Inbox {
     const NAME: &'static str = "inbox";
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Conversation;
     type Row = InboxRow;
@@ -148,7 +166,23 @@ impl View for Inbox {
             | Event::Woken { .. }
             | Event::TagsChanged { .. }
             | Event::OutcomeRecorded { .. }
-            | Event::PrioritySet { .. } => row,
+            | Event::PrioritySet { .. }
+            | Event::StandingKnown { .. }
+            | Event::ClocksChanged { .. }
+            | Event::SlaWarned { .. }
+            | Event::SlaBreached { .. }
+            | Event::Reminded { .. }
+            | Event::Nudged { .. }
+            | Event::Hurried { .. }
+            | Event::Recalled { .. }
+            | Event::SilenceBroken { .. }
+            | Event::CustomerUnreachable { .. }
+            | Event::ReachRetried { .. }
+            | Event::SupervisorAlarmed { .. }
+            | Event::PersonActed { .. }
+            | Event::Escalated { .. }
+            | Event::EscalationJoined { .. }
+            | Event::CaseKnown { .. } => row,
         }?;
         row.apply(event, meta);
         Some(row)
@@ -183,6 +217,10 @@ impl InboxRow {
             snoozed_until: None,
             outcome: None,
             follow_up_of: *follow_up_of,
+            resolution_id: None,
+            case_id: None,
+            next_due: None,
+            unreachable: false,
             last_message: None,
             created_at: *at,
             last_activity_at: *at,
@@ -192,11 +230,12 @@ impl InboxRow {
 
     fn apply(&mut self, event: &Event, meta: &EventMeta<'_>) {
         self.version = meta.version;
-        if !matches!(event, Event::DeliveryChanged { .. }) {
+        if is_activity(event) {
             self.last_activity_at = event.at();
         }
         match event {
-            Event::Opened { .. } | Event::DeliveryChanged { .. } | Event::HandedOff { .. } => {}
+            Event::DeliveryChanged { status, .. } => self.unreachable &= !status.is_accepted(),
+            Event::Opened { .. } | Event::HandedOff { .. } => {}
             Event::NoteAdded { .. } => {}
             Event::CustomerKnown { customer, .. } => self.customer.name.clone_from(&customer.name),
             Event::MessageReceived { at, message, .. } => {
@@ -233,6 +272,28 @@ impl InboxRow {
             }
             Event::OutcomeRecorded { outcome, .. } => self.outcome = *outcome,
             Event::PrioritySet { severity, .. } => self.priority = Some(*severity),
+            Event::Escalated { request, .. } => {
+                self.resolution_id = Some(request.resolution_id);
+                self.case_id = Some(request.case_id.clone());
+                self.priority = request.severity.or(self.priority);
+            }
+            Event::EscalationJoined { request, .. } => self.priority = request.severity.or(self.priority),
+            Event::ClocksChanged { clocks, .. } => {
+                self.next_due = clocks.next_due().map(|(clock, due_at)| NextDue { clock, due_at });
+            }
+            Event::CustomerUnreachable { .. } => self.unreachable = true,
+            Event::StandingKnown { .. }
+            | Event::SlaWarned { .. }
+            | Event::SlaBreached { .. }
+            | Event::Reminded { .. }
+            | Event::Nudged { .. }
+            | Event::Hurried { .. }
+            | Event::Recalled { .. }
+            | Event::SilenceBroken { .. }
+            | Event::ReachRetried { .. }
+            | Event::SupervisorAlarmed { .. }
+            | Event::PersonActed { .. }
+            | Event::CaseKnown { .. } => {}
         }
     }
 
@@ -244,6 +305,28 @@ impl InboxRow {
             self.outcome = None;
         }
     }
+}
+
+/// Whether somebody did something: not a report, a calculation or an alarm.
+fn is_activity(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::DeliveryChanged { .. }
+            | Event::StandingKnown { .. }
+            | Event::ClocksChanged { .. }
+            | Event::SlaWarned { .. }
+            | Event::SlaBreached { .. }
+            | Event::Reminded { .. }
+            | Event::Nudged { .. }
+            | Event::Hurried { .. }
+            | Event::Recalled { .. }
+            | Event::SilenceBroken { .. }
+            | Event::CustomerUnreachable { .. }
+            | Event::ReachRetried { .. }
+            | Event::SupervisorAlarmed { .. }
+            | Event::PersonActed { .. }
+            | Event::CaseKnown { .. }
+    )
 }
 
 impl LastMessage {

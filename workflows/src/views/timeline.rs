@@ -4,6 +4,7 @@
 
 mod event;
 mod message;
+mod standing;
 
 use serde_json::{Map, Value, json};
 
@@ -12,16 +13,23 @@ use super::{
     inbox::{Inbox, InboxRow},
     outside,
 };
-use crate::{conversation::Event, ids::MessageId, time::Timestamp, workflow::By};
+use crate::{
+    conversation::{Conversation, Event, Facts, State},
+    ids::MessageId,
+    time::Timestamp,
+    workflow::{By, Workflow},
+};
 
 pub use event::event_json;
 pub use message::Message;
+pub use standing::{explanation_json, silence_json, sla_json};
 
 /// A conversation as it unfolds. Begin with the default, [`Timeline::apply`] every event, show with
 /// [`Timeline::to_json`].
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     head: Option<InboxRow>,
+    state: State,
     summary: Option<String>,
     handoff: Option<Handoff>,
     messages: Vec<Message>,
@@ -49,14 +57,15 @@ impl Timeline {
     /// Takes the next event of the conversation.
     pub fn apply(&mut self, event: &Event, meta: &EventMeta<'_>) {
         self.head = Inbox::fold(self.head.take(), event, meta);
+        Conversation::evolve(&mut self.state, event);
         let Some(head) = &self.head else { return };
         self.events.push(event_json(head.id, event, meta));
         match event {
             Event::MessageReceived { by, message, .. } => {
                 self.messages.push(Message::received(head.id, message, by));
             }
-            Event::MessageQueued { at, by, message, why } => {
-                self.messages.push(Message::queued(message, by, *at, *why));
+            Event::MessageQueued { at, by, message, why, purpose, .. } => {
+                self.messages.push(Message::queued(message, by, *at, *why, *purpose));
             }
             Event::DeliveryChanged { message_id, .. } => {
                 if let Some(message) = self.messages.iter_mut().find(|message| message.id == *message_id) {
@@ -79,13 +88,34 @@ impl Timeline {
             | Event::Snoozed { .. }
             | Event::Woken { .. }
             | Event::TagsChanged { .. }
-            | Event::PrioritySet { .. } => {}
+            | Event::PrioritySet { .. }
+            | Event::StandingKnown { .. }
+            | Event::ClocksChanged { .. }
+            | Event::SlaWarned { .. }
+            | Event::SlaBreached { .. }
+            | Event::Reminded { .. }
+            | Event::Nudged { .. }
+            | Event::Hurried { .. }
+            | Event::Recalled { .. }
+            | Event::SilenceBroken { .. }
+            | Event::CustomerUnreachable { .. }
+            | Event::ReachRetried { .. }
+            | Event::SupervisorAlarmed { .. }
+            | Event::PersonActed { .. }
+            | Event::Escalated { .. }
+            | Event::EscalationJoined { .. }
+            | Event::CaseKnown { .. } => {}
         }
     }
 
     /// What a list shows of it; none before its first event.
     pub fn head(&self) -> Option<&InboxRow> {
         self.head.as_ref()
+    }
+
+    /// Its state: what decisions are made of.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.state.facts()
     }
 
     /// The messages, oldest first.
@@ -114,6 +144,7 @@ impl Timeline {
             }
         };
         add("handoff", self.handoff.as_ref().map(handoff_json));
+        add("silence", self.facts().map(silence_json));
         add("summary", self.summary.as_ref().map(|summary| json!(summary)));
         Some(Value::Object(conversation))
     }

@@ -7,12 +7,30 @@
 //! A file is never overwritten. A new event, version or revision has no file yet: run once with
 //! `GOLDEN=write` in the environment and commit what appears.
 
-use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    fmt::Write as _,
+    fs,
+    path::PathBuf,
+};
 
 use bincode::Options as _;
 use throughline_workflows::{
-    agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
-    operation::Operation, team::Team, workflow::Workflow,
+    access::Reads,
+    agent::Agent,
+    conversation::{Conversation, Event, Purpose},
+    credential::Credential,
+    customer::{self, Customer, CustomerPatch},
+    directory::Directory,
+    endpoint::Endpoint,
+    operation::Operation,
+    policy_book::PolicyBook,
+    resolution::Resolution,
+    scenario::moment,
+    schedule::Schedule,
+    team::Team,
+    workflow::Workflow,
 };
 
 use crate::fixtures::Fixture;
@@ -87,9 +105,65 @@ fn conversations_keep_their_bytes() {
     keeps_its_bytes::<Conversation>();
 }
 
+/// Version 1 did not say what a message was for: a person's was an answer, a machine's an acknowledgement.
+#[test]
+fn a_message_queued_before_purposes_were_recorded_becomes_an_answer_or_an_acknowledgement() {
+    let path = folder::<Conversation>().join("events").join("message_queued.v1.hex");
+    let mut stored = bytes(&fs::read_to_string(path).unwrap());
+    let newest = Conversation::events().into_iter().find_map(|event| match event {
+        Event::MessageQueued { at, by, message, why, .. } => Some((at, by, message, why)),
+        _ => None,
+    });
+    let (at, by, mut message, why) = newest.unwrap();
+    // The last byte but the four of `why` says whether the machine wrote it.
+    let automatic = stored.len() - 5;
+    for (flag, purpose) in [(true, Purpose::Acknowledgement), (false, Purpose::Reply)] {
+        stored[automatic] = u8::from(flag);
+        message.automatic = flag;
+        let meant = Event::MessageQueued {
+            at,
+            by: by.clone(),
+            message: message.clone(),
+            why,
+            purpose,
+            replaces: None,
+            promises: None,
+            fallback_at: None,
+        };
+        assert_eq!(decoded::<Conversation>("message_queued", 1, &stored), meant);
+    }
+}
+
+#[test]
+fn another_event_under_the_name_of_an_old_one_is_damage() {
+    let options = bincode::DefaultOptions::new().with_fixint_encoding();
+    let woken = bincode::serialize(&Event::Woken { at: moment("09:00") }).unwrap();
+    let mut deserializer = bincode::Deserializer::from_slice(&woken, options);
+    assert!(Conversation::decode_event("message_queued", 1, &mut deserializer).is_err());
+}
+
+#[test]
+fn resolutions_keep_their_bytes() {
+    keeps_its_bytes::<Resolution>();
+}
+
 #[test]
 fn customers_keep_their_bytes() {
     keeps_its_bytes::<Customer>();
+}
+
+/// Version 1 knew neither quiet hours nor consent, and could not take a channel away.
+#[test]
+fn a_profile_changed_before_quiet_hours_changes_what_it_did() {
+    let path = folder::<Customer>().join("events").join("profile_changed.v1.hex");
+    let old = decoded::<Customer>("profile_changed", 1, &bytes(&fs::read_to_string(path).unwrap()));
+    let newest = Customer::events().into_iter().find_map(|event| match event {
+        customer::Event::ProfileChanged { at, change } => Some((at, change)),
+        _ => None,
+    });
+    let (at, change) = newest.unwrap();
+    let change = CustomerPatch { quiet_hours: None, consent: BTreeMap::new(), ..*change };
+    assert_eq!(old, customer::Event::ProfileChanged { at, change: Box::new(change) });
 }
 
 #[test]
@@ -110,4 +184,29 @@ fn credentials_keep_their_bytes() {
 #[test]
 fn operations_keep_their_bytes() {
     keeps_its_bytes::<Operation>();
+}
+
+#[test]
+fn directories_keep_their_bytes() {
+    keeps_its_bytes::<Directory>();
+}
+
+#[test]
+fn records_of_reads_keep_their_bytes() {
+    keeps_its_bytes::<Reads>();
+}
+
+#[test]
+fn policies_keep_their_bytes() {
+    keeps_its_bytes::<PolicyBook>();
+}
+
+#[test]
+fn endpoints_keep_their_bytes() {
+    keeps_its_bytes::<Endpoint>();
+}
+
+#[test]
+fn schedules_keep_their_bytes() {
+    keeps_its_bytes::<Schedule>();
 }

@@ -26,6 +26,7 @@ fn after(rounds: u64) -> usize {
         let now = moment("09:00") + Span::from_mins(round);
         let mut inbound = fixtures::mail();
         inbound.id = MessageId(id(10_000 + round));
+        inbound.received_at = now;
         inbound.provider_message_id = format!("<{round:06}@example.com>");
         let receive = Command::Receive {
             conversation_id: fixtures::conversation(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{By, Cause, Time};
+use super::{By, Cause, Silence, Sla, Time};
 
 /// A customer as a conversation names them.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -29,6 +29,16 @@ pub(in crate::http) struct LastMessage {
     snippet: String,
     /// When the engine took it or handed it on.
     at: Time,
+}
+
+/// A clock and when it is due.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct NextDue {
+    /// `first_response`, `next_response`, `resolution` or `escalation_unattended`.
+    clock: String,
+    /// When.
+    due_at: Time,
 }
 
 /// A conversation in a list.
@@ -60,6 +70,14 @@ pub(in crate::http) struct ConversationRow {
     outcome: Option<String>,
     /// The resolved conversation it follows.
     follow_up_of: Option<Uuid>,
+    /// The resolution of its case.
+    resolution_id: Option<Uuid>,
+    /// The spoken name of that case.
+    case_id: Option<String>,
+    /// The clock that falls due next.
+    next_due: Option<NextDue>,
+    /// Whether no channel is left by which the customer can be reached.
+    unreachable: bool,
     /// The last message.
     last_message: Option<LastMessage>,
     /// When it began.
@@ -88,6 +106,10 @@ pub(in crate::http) struct WholeConversation {
     handoff: Option<Handoff>,
     /// What was done, for colleagues.
     summary: Option<String>,
+    /// The clocks of what was promised.
+    sla: Sla,
+    /// What the customer has heard, and when they hear again.
+    silence: Silence,
 }
 
 /// A message.
@@ -108,6 +130,9 @@ pub(in crate::http) struct Message {
     content: String,
     /// Whether a machine wrote it.
     automatic: bool,
+    /// What an outbound one is for: `reply`, `acknowledgement`, `waiting`, `escalation`, `update`, `window_missed` or
+    /// `resolved`.
+    purpose: Option<String>,
     /// Files that came or went with it.
     attachments: Vec<Attachment>,
     /// The provider's id of it.
@@ -140,13 +165,13 @@ pub(in crate::http) struct Message {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Delivery {
-    /// `held`, `queued`, `sent`, `delivered`, `read`, `failed` or `uncertain`.
+    /// `held`, `queued`, `sent`, `delivered`, `read`, `failed`, `uncertain`, or `superseded` by another message.
     status: String,
     /// The provider's code of what went wrong.
     error_code: Option<String>,
     /// What went wrong.
     error: Option<String>,
-    /// `requested`, `last_used` or `suits_address`.
+    /// `requested`, `last_used`, `suits_address`, `continuation` or `fallback`.
     why_this_channel: Option<String>,
 }
 

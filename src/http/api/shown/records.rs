@@ -27,6 +27,8 @@ pub(in crate::http) struct Customer {
     tags: Vec<String>,
     /// How they like to be written to.
     preferences: Preferences,
+    /// What they last said of being written to, by channel. One that is not named may be used.
+    consent: HashMap<String, Consent>,
     /// When they became known.
     created_at: Time,
     /// When the record last changed.
@@ -108,6 +110,20 @@ pub(in crate::http) struct Preferences {
     language: Option<String>,
     /// In which time zone they live.
     timezone: Option<String>,
+    /// When they do not want to be written to, every day by the clocks of that zone.
+    quiet_hours: Option<String>,
+}
+
+/// What a customer last said of being written to by a channel.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Consent {
+    /// `granted` or `denied`.
+    state: String,
+    /// Since when.
+    at: Time,
+    /// How it is known, for example `api` or `stop keyword`.
+    source: String,
 }
 
 /// An agent.
@@ -196,4 +212,74 @@ pub(in crate::http) struct Token {
     created_at: Time,
     /// The version that is shown.
     version: u64,
+}
+
+/// An endpoint, without its secrets.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Endpoint {
+    /// Its id.
+    id: Uuid,
+    /// Where events are posted to.
+    url: Option<String>,
+    /// The mailbox that is told in words.
+    mail_to: Option<String>,
+    /// Which events; all of them where none is named.
+    topics: Vec<String>,
+    /// What it is for.
+    description: Option<String>,
+    /// Whether it is sent anything.
+    active: bool,
+    /// Why it is not: `asked`, or `gone` where it answered 410.
+    disabled_because: Option<String>,
+    /// Whether the server's configuration made it.
+    configured: bool,
+    /// Since when every delivery that came to an end was given up.
+    failing_since: Option<Time>,
+    /// How many were.
+    failures: u32,
+    /// Its secrets, newest first, without their text.
+    secrets: Vec<EndpointSecret>,
+    /// When it was registered.
+    created_at: Time,
+    /// When it last changed.
+    updated_at: Time,
+    /// The version of its last change.
+    version: u64,
+}
+
+/// A secret, without its text.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct EndpointSecret {
+    /// When it was made.
+    created_at: Time,
+    /// When it signs no more, where a newer one has taken its place.
+    expires_at: Option<Time>,
+}
+
+/// One event on its way to an endpoint.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct EndpointDelivery {
+    /// The message's id, `webhook-id` of the request, the same on every try.
+    id: String,
+    /// The event's topic.
+    topic: String,
+    /// The event's `seq`.
+    seq: Option<u64>,
+    /// `pending`, `delivered`, `failed` or `dropped`.
+    status: String,
+    /// Tries that were made.
+    attempts: Option<u32>,
+    /// The status of the last answer, or what else went wrong in a word.
+    error_code: Option<String>,
+    /// What the last try said.
+    last_error: Option<String>,
+    /// When it is tried next.
+    next_try_at: Option<Time>,
+    /// When it was asked for.
+    at: Time,
+    /// When it was accepted, given up or dropped.
+    settled_at: Option<Time>,
 }

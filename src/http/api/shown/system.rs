@@ -134,6 +134,8 @@ pub(in crate::http) struct Activity {
     next_try_at: Time,
     /// When it was asked for.
     asked_at: Time,
+    /// When the try began that is under way, where it must not be made twice.
+    begun_at: Option<Time>,
 }
 
 /// Something that was given up.
@@ -143,7 +145,7 @@ pub(in crate::http) struct DeadLetter {
     id: Uuid,
     /// Whose it is.
     tenant: String,
-    /// `inbound`, `activity`, `command` or `webhook`.
+    /// `inbound`, `activity`, `command`, `webhook` or `report`.
     kind: String,
     /// When it was given up.
     at: Time,

@@ -2,12 +2,12 @@
 
 use crate::{
     conversation::{
-        CustomerCard, DeliveryStatus, Event, Facts, Move, NewMessage, Opening, Rejection, State, Status,
-        WhyChannel, command::Command, lifecycle::legal_moves,
+        Conversation, CustomerCard, DeliveryStatus, Event, Facts, Move, NewMessage, Opening, Purpose,
+        Rejection, State, Status, WhyChannel, command::Command, lifecycle::legal_moves,
     },
     ids::{ConversationId, CustomerId, MessageId},
     message::{Address, Channel, Details, EmailDetails, Inbound, Outbound},
-    scenario::{id, moment},
+    scenario::{Scenario, id, moment},
     workflow::By,
 };
 
@@ -61,6 +61,11 @@ pub(super) fn mail(n: u64) -> Inbound {
         details: Details::Email(Box::new(details)),
         ..sms(n)
     }
+}
+
+/// A scenario of what people do; what the clocks make of it is left aside.
+pub(super) fn given(events: impl IntoIterator<Item = Event>) -> Scenario<Conversation> {
+    Scenario::given(events).aside(|event| matches!(event, Event::ClocksChanged { .. }))
 }
 
 pub(super) fn automatic(inbound: Inbound) -> Inbound {
@@ -171,7 +176,17 @@ pub(super) fn outbound(n: u64) -> Outbound {
 }
 
 pub(super) fn queued(message: Outbound, by: By, time: &str) -> Event {
-    Event::MessageQueued { at: moment(time), by, message: Box::new(message), why: WhyChannel::LastUsed }
+    let purpose = if message.automatic { Purpose::Acknowledgement } else { Purpose::Reply };
+    Event::MessageQueued {
+        at: moment(time),
+        by,
+        message: Box::new(message),
+        why: WhyChannel::LastUsed,
+        purpose,
+        replaces: None,
+        promises: None,
+        fallback_at: None,
+    }
 }
 
 pub(super) fn delivery(n: u64, status: DeliveryStatus, time: &str) -> Event {

@@ -3,11 +3,14 @@
 use super::fixtures::*;
 use crate::{
     activity::ConversationActivity,
-    conversation::{Conversation, Event, Move, Opening, Rejection, Status, WhyChannel, command::Command},
+    conversation::{
+        Conversation, Deadline, Event, Move, Opening, Rejection, Status, WhyChannel, command::Command,
+    },
     ids::{ConversationId, CustomerId},
     message::{Address, Channel, Inbound, Outbound},
     policy::Policy,
-    scenario::{Scenario, id, moment},
+    scenario::{id, moment},
+    sla::ClockKind,
     workflow::{By, Claim, Workflow},
 };
 
@@ -25,7 +28,7 @@ fn acknowledgement() -> Outbound {
 #[test]
 fn a_first_message_opens_queues_and_is_acknowledged() {
     let queue = changed(Status::Open, Status::AwaitingAgent, Move::Queued, "09:00");
-    Scenario::<Conversation>::given([])
+    given([])
         .when(open_with(sms(1)))
         .then([
             opened(Channel::Sms, None, "09:00"),
@@ -35,20 +38,29 @@ fn a_first_message_opens_queues_and_is_acknowledged() {
         ])
         .then_activities([ConversationActivity::Send(Box::new(acknowledgement()))])
         .then_claims([Claim::take("current", ada().id.to_string())])
-        .then_armed([]);
+        .then_armed([
+            // Twelve hours of silence from nine, less two hours, half an hour, nothing.
+            (Deadline::Nudge, moment("19:00")),
+            (Deadline::Update, moment("20:30")),
+            (Deadline::Silence, moment("2026-03-02T21:00:00.001Z")),
+            (Deadline::Reminder, moment("09:30")),
+            // Three quarters of two hours and of a day.
+            (Deadline::Clock(ClockKind::FirstResponse), moment("10:30")),
+            (Deadline::Clock(ClockKind::Resolution), moment("2026-03-03T03:00:00Z")),
+        ]);
 }
 
 #[test]
 fn a_follow_up_takes_the_place_of_the_conversation_it_follows() {
     let former = ConversationId(id(7));
-    let opening = Opening { follow_up_of: Some(former), replaces: Some(former) };
+    let opening = Opening { follow_up_of: Some(former), replaces: Some(former), standing: None };
     let command = Command::Receive {
         conversation_id: this(),
         inbound: Box::new(sms(1)),
         customer: ada(),
         opening: Some(opening),
     };
-    let outcome = Scenario::<Conversation>::given([]).when(command);
+    let outcome = given([]).when(command);
     assert!(
         matches!(&outcome.decision().events[0], Event::Opened { follow_up_of, .. } if *follow_up_of == Some(former))
     );
@@ -57,19 +69,19 @@ fn a_follow_up_takes_the_place_of_the_conversation_it_follows() {
 
 #[test]
 fn a_message_to_a_conversation_that_never_was_is_refused() {
-    Scenario::<Conversation>::given([]).when(receive(sms(1))).then_rejected(Rejection::Unknown);
+    given([]).when(receive(sms(1))).then_rejected(Rejection::Unknown);
 }
 
 #[test]
 fn an_automatic_first_message_is_not_acknowledged() {
-    let outcome = Scenario::<Conversation>::given([]).when(open_with(automatic(mail(1)))).then_activities([]);
+    let outcome = given([]).when(open_with(automatic(mail(1)))).then_activities([]);
     assert_eq!(facts(outcome.state()).status, Status::AwaitingAgent);
 }
 
 #[test]
 fn nothing_is_acknowledged_where_the_policy_says_so() {
     let policy = Policy { acknowledge: false, ..Policy::default() };
-    Scenario::<Conversation>::given([]).under(policy).when(open_with(sms(1))).then_activities([]);
+    given([]).under(policy).when(open_with(sms(1))).then_activities([]);
 }
 
 #[test]
@@ -78,16 +90,16 @@ fn nothing_is_acknowledged_to_an_address_that_nobody_reads() {
     {
         let channel = if address.value.contains('@') { Channel::Email } else { Channel::Sms };
         let inbound = Inbound { from: vec![address], channel, ..sms(1) };
-        Scenario::<Conversation>::given([]).when(open_with(inbound)).then_activities([]);
+        given([]).when(open_with(inbound)).then_activities([]);
     }
     // A sender with letters instead of a number is a handle, and telephones cannot answer one.
     let inbound = Inbound { from: vec![Address::handle(&Channel::Sms, "SHOP")], ..sms(1) };
-    Scenario::<Conversation>::given([]).when(open_with(inbound)).then_activities([]);
+    given([]).when(open_with(inbound)).then_activities([]);
 }
 
 #[test]
 fn the_acknowledgement_of_a_mail_hangs_on_it() {
-    let outcome = Scenario::<Conversation>::given([]).when(open_with(mail(1)));
+    let outcome = given([]).when(open_with(mail(1)));
     let [ConversationActivity::Send(sent)] = &outcome.decision().activities[..] else { panic!() };
     assert_eq!(sent.subject.as_deref(), Some("Re: Broken lamp"));
     assert_eq!(sent.in_reply_to.as_deref(), Some("m1@example.com"));
@@ -108,14 +120,14 @@ fn the_acknowledgement_speaks_the_customers_language() {
         customer,
         opening: Some(Opening::default()),
     };
-    let outcome = Scenario::<Conversation>::given([]).under(policy).when(command);
+    let outcome = given([]).under(policy).when(command);
     let [ConversationActivity::Send(sent)] = &outcome.decision().activities[..] else { panic!() };
     assert_eq!(sent.text, "Danke, Ada!");
 }
 
 #[test]
 fn a_further_message_is_kept_and_keeps_the_status() {
-    Scenario::<Conversation>::given(waiting())
+    given(waiting())
         .when(receive(sms(2)))
         .then([received(sms(2), "09:00")])
         .then_activities([])
@@ -124,26 +136,22 @@ fn a_further_message_is_kept_and_keeps_the_status() {
 
 #[test]
 fn the_same_message_again_changes_nothing() {
-    Scenario::<Conversation>::given(waiting()).when(receive(sms(1))).then_nothing();
+    given(waiting()).when(receive(sms(1))).then_nothing();
     // The provider delivers it again, and the door has minted another id.
     let again = Inbound { id: message(50), ..sms(1) };
-    Scenario::<Conversation>::given(waiting()).when(receive(again)).then_nothing();
-    Scenario::<Conversation>::given(waiting()).when(open_with(sms(1))).then_nothing();
+    given(waiting()).when(receive(again)).then_nothing();
+    given(waiting()).when(open_with(sms(1))).then_nothing();
 }
 
 #[test]
 fn the_customers_answer_makes_it_our_turn() {
     let turn = changed(Status::AwaitingCustomer, Status::AwaitingAgent, Move::CustomerWrote, "09:00");
-    Scenario::<Conversation>::given(standing(Status::AwaitingCustomer))
-        .when(receive(sms(2)))
-        .then([received(sms(2), "09:00"), turn]);
+    given(standing(Status::AwaitingCustomer)).when(receive(sms(2))).then([received(sms(2), "09:00"), turn]);
 }
 
 #[test]
 fn an_escalated_conversation_stays_so_when_the_customer_writes() {
-    Scenario::<Conversation>::given(standing(Status::Escalated))
-        .when(receive(sms(2)))
-        .then([received(sms(2), "09:00")]);
+    given(standing(Status::Escalated)).when(receive(sms(2))).then([received(sms(2), "09:00")]);
 }
 
 fn taken_at(inbound: Inbound, time: &str) -> Inbound {
@@ -152,11 +160,11 @@ fn taken_at(inbound: Inbound, time: &str) -> Inbound {
 
 #[test]
 fn a_message_inside_the_window_reopens_without_touching_the_claim() {
-    // Taken at the last moment, and brought here a day later because the server was down.
-    let (last_moment, later) = ("2026-03-09T08:00:00Z", "2026-03-10T08:00:00Z");
+    // Taken at the last moment, and brought here minutes later because the server was down.
+    let (last_moment, later) = ("2026-03-09T08:00:00Z", "2026-03-09T08:20:00Z");
     let inbound = taken_at(sms(2), last_moment);
     let reopened = changed(Status::Resolved, Status::Reopened, Move::CustomerWrote, later);
-    Scenario::<Conversation>::given(standing(Status::Resolved))
+    given(standing(Status::Resolved))
         .at(later)
         .when(receive(inbound.clone()))
         .then([received(inbound, later), reopened])
@@ -167,7 +175,7 @@ fn a_message_inside_the_window_reopens_without_touching_the_claim() {
 fn a_message_after_the_window_belongs_elsewhere() {
     let too_late = "2026-03-09T08:00:00.001Z";
     for inbound in [sms(2), automatic(sms(2))] {
-        Scenario::<Conversation>::given(standing(Status::Resolved))
+        given(standing(Status::Resolved))
             .at(too_late)
             .when(receive(taken_at(inbound, too_late)))
             .then_rejected(Rejection::Closed);
@@ -178,11 +186,10 @@ fn a_message_after_the_window_belongs_elsewhere() {
 fn a_message_that_names_the_conversation_reopens_it_whatever_its_age() {
     let years_later = "2036-03-09T08:00:00Z";
     let inbound = Inbound { thread: Some(this()), ..taken_at(sms(2), years_later) };
-    let outcome =
-        Scenario::<Conversation>::given(standing(Status::Resolved)).at(years_later).when(receive(inbound));
+    let outcome = given(standing(Status::Resolved)).at(years_later).when(receive(inbound));
     assert_eq!(facts(outcome.state()).status, Status::Reopened);
     let elsewhere = Inbound { thread: Some(ConversationId(id(8))), ..taken_at(sms(2), years_later) };
-    Scenario::<Conversation>::given(standing(Status::Resolved))
+    given(standing(Status::Resolved))
         .at(years_later)
         .when(receive(elsewhere))
         .then_rejected(Rejection::Closed);
@@ -192,7 +199,7 @@ fn a_message_that_names_the_conversation_reopens_it_whatever_its_age() {
 fn an_automatic_message_is_kept_and_moves_nothing() {
     for status in Status::ALL {
         let inbound = automatic(sms(2));
-        Scenario::<Conversation>::given(standing(*status))
+        given(standing(*status))
             .when(receive(inbound.clone()))
             .then([received(inbound, "09:00")])
             .then_activities([]);
@@ -202,7 +209,7 @@ fn an_automatic_message_is_kept_and_moves_nothing() {
 #[test]
 fn a_bounce_does_not_become_the_customers_address() {
     let bounce = Inbound { from: vec![Address::email("mailer-daemon@example.net")], ..automatic(mail(2)) };
-    let outcome = Scenario::<Conversation>::given(waiting_by_mail()).when(receive(bounce));
+    let outcome = given(waiting_by_mail()).when(receive(bounce));
     let facts = facts(outcome.state());
     assert_eq!(facts.contacts[&Channel::Email].theirs, Address::email("ada@example.com"));
     assert_eq!(facts.mail.as_ref().unwrap().message_id, "m1@example.com");
@@ -211,10 +218,13 @@ fn a_bounce_does_not_become_the_customers_address() {
 #[test]
 fn the_customers_message_ends_a_snooze() {
     let snoozed = Event::Snoozed { at: moment("08:30"), until: moment("17:00") };
-    Scenario::<Conversation>::given(waiting_and([snoozed]))
+    let outcome = given(waiting_and([snoozed]))
         .when(receive(sms(2)))
-        .then([received(sms(2), "09:00"), Event::Woken { at: moment("09:00") }])
-        .then_armed([]);
+        .then([received(sms(2), "09:00"), Event::Woken { at: moment("09:00") }]);
+    assert_eq!(facts(outcome.state()).snoozed_until, None);
+    assert!(
+        Conversation::deadlines(outcome.state()).iter().all(|(deadline, _)| deadline != Deadline::Snooze)
+    );
 }
 
 #[test]
@@ -231,7 +241,7 @@ fn a_name_that_was_missing_is_taken_up_and_one_that_is_known_stays() {
         priority: None,
     };
     let known = Event::CustomerKnown { at: moment("09:00"), customer: ada() };
-    Scenario::<Conversation>::given([first]).when(receive(sms(2))).then([received(sms(2), "09:00"), known]);
+    given([first]).when(receive(sms(2))).then([received(sms(2), "09:00"), known]);
     let mut renamed = ada();
     renamed.name = Some("Somebody".to_owned());
     let command = Command::Receive {
@@ -240,7 +250,7 @@ fn a_name_that_was_missing_is_taken_up_and_one_that_is_known_stays() {
         customer: renamed,
         opening: None,
     };
-    let outcome = Scenario::<Conversation>::given(waiting()).when(command);
+    let outcome = given(waiting()).when(command);
     assert_eq!(facts(outcome.state()).customer, ada());
 }
 
@@ -256,8 +266,8 @@ fn a_message_of_another_customer_in_the_thread_is_taken_and_the_conversation_sta
         customer: grace,
         opening: None,
     };
-    let outcome = Scenario::<Conversation>::given(waiting()).when(command);
-    let [Event::MessageReceived { by, .. }] = &outcome.decision().events[..] else { panic!() };
+    let outcome = given(waiting()).when(command);
+    let [Event::MessageReceived { by, .. }, ..] = &outcome.decision().events[..] else { panic!() };
     assert_eq!(by.name.as_deref(), Some("Grace"));
     assert_eq!(facts(outcome.state()).customer, ada());
 }
@@ -266,11 +276,12 @@ fn a_message_of_another_customer_in_the_thread_is_taken_and_the_conversation_sta
 fn a_signed_senders_further_address_can_be_written_to() {
     let both = vec![Address::email("ada@example.com"), Address::phone("+15550123456")];
     let inbound = Inbound { channel: Channel::Generic("web".to_owned()), from: both, ..sms(1) };
-    let outcome = Scenario::<Conversation>::given([]).when(open_with(inbound));
+    let outcome = given([]).when(open_with(inbound));
     let contacts = &facts(outcome.state()).contacts;
     let channels: Vec<String> = contacts.keys().map(Channel::to_string).collect();
     assert_eq!(channels, ["email", "sms", "generic:web"]);
-    let Some(Event::MessageQueued { why, message, .. }) = outcome.decision().events.last() else { panic!() };
+    let queued = outcome.decision().events.iter().find(|event| matches!(event, Event::MessageQueued { .. }));
+    let Some(Event::MessageQueued { why, message, .. }) = queued else { panic!() };
     assert_eq!((*why, message.channel.to_string().as_str()), (WhyChannel::LastUsed, "generic:web"));
 }
 

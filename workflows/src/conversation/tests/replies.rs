@@ -3,10 +3,10 @@
 use super::fixtures::*;
 use crate::{
     activity::ConversationActivity,
-    conversation::{Conversation, Event, Move, NewMessage, Rejection, Status, WhyChannel, command::Command},
+    conversation::{Event, Move, NewMessage, Purpose, Rejection, Status, WhyChannel, command::Command},
     ids::ConversationId,
     message::{Address, Channel, Outbound},
-    scenario::{Scenario, id, moment, person},
+    scenario::{id, moment, person},
     words::Severity,
     workflow::{By, Claim},
 };
@@ -33,12 +33,13 @@ fn begin_instead_of(replaces: Option<ConversationId>, to: Address, channel: Opti
         subject: Some("Your order".to_owned()),
         priority: Some(Severity::P1),
         replaces,
+        standing: None,
     }
 }
 
 #[test]
 fn a_reply_goes_by_the_channel_last_used_and_makes_it_the_customers_turn() {
-    Scenario::<Conversation>::given(waiting())
+    given(waiting())
         .by(person("Grace"))
         .when(grace_replies())
         .then([
@@ -51,16 +52,17 @@ fn a_reply_goes_by_the_channel_last_used_and_makes_it_the_customers_turn() {
 #[test]
 fn a_second_reply_keeps_the_status_and_so_does_one_in_a_case() {
     for status in [Status::AwaitingCustomer, Status::Escalated] {
-        Scenario::<Conversation>::given(standing(status))
-            .by(person("Grace"))
-            .when(grace_replies())
-            .then([queued(from_grace(), person("Grace"), "09:00")]);
+        given(standing(status)).by(person("Grace")).when(grace_replies()).then([queued(
+            from_grace(),
+            person("Grace"),
+            "09:00",
+        )]);
     }
 }
 
 #[test]
 fn a_token_that_is_no_agents_lends_no_name_to_the_customer() {
-    Scenario::<Conversation>::given(waiting())
+    given(waiting())
         .by(person("nightly export"))
         .when(reply(2))
         .then([
@@ -73,7 +75,7 @@ fn a_token_that_is_no_agents_lends_no_name_to_the_customer() {
 #[test]
 fn a_reply_from_open_or_reopened_makes_it_the_customers_turn() {
     for status in [Status::Open, Status::Reopened] {
-        let outcome = Scenario::<Conversation>::given(standing(status)).when(reply(2));
+        let outcome = given(standing(status)).when(reply(2));
         assert_eq!(facts(outcome.state()).status, Status::AwaitingCustomer);
     }
 }
@@ -84,8 +86,7 @@ fn a_reply_to_what_is_resolved_is_refused_with_the_legal_moves() {
     let text = "`replied` is not possible while the conversation is `resolved`; \
                 possible: customer_wrote, escalate, resolve, reopen";
     assert_eq!(rejection.to_string(), text);
-    let _ =
-        Scenario::<Conversation>::given(standing(Status::Resolved)).when(reply(2)).then_rejected(rejection);
+    let _ = given(standing(Status::Resolved)).when(reply(2)).then_rejected(rejection);
 }
 
 #[test]
@@ -94,14 +95,14 @@ fn a_reply_that_was_taken_is_not_sent_again_even_once_resolved() {
         queued(outbound(2), By::engine(), "08:10"),
         changed(Status::AwaitingAgent, Status::Resolved, Move::Resolve, "08:20"),
     ];
-    Scenario::<Conversation>::given(waiting_and(events)).when(reply(2)).then_nothing();
+    given(waiting_and(events)).when(reply(2)).then_nothing();
 }
 
 #[test]
 fn a_reply_may_choose_a_channel_whose_address_is_known() {
     let events = waiting_and([received(mail(5), "08:10"), received(sms(6), "08:20")]);
     let command = Command::Reply { message: NewMessage { channel: Some(Channel::Email), ..new_message(7) } };
-    let outcome = Scenario::<Conversation>::given(events).when(command);
+    let outcome = given(events).when(command);
     let Event::MessageQueued { message, why, .. } = &outcome.decision().events[0] else { panic!() };
     assert_eq!((&message.channel, *why), (&Channel::Email, WhyChannel::Requested));
     assert_eq!(message.to, Address::email("ada@example.com"));
@@ -113,7 +114,7 @@ fn a_reply_may_choose_a_channel_whose_address_is_known() {
 fn a_reply_by_a_channel_without_an_address_is_refused() {
     let command = Command::Reply { message: NewMessage { channel: Some(Channel::Email), ..new_message(2) } };
     let rejection = Rejection::NoAddress { channel: Channel::Email };
-    Scenario::<Conversation>::given(waiting()).when(command).then_rejected(rejection);
+    given(waiting()).when(command).then_rejected(rejection);
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn a_reply_of_nothing_is_refused() {
     let command = Command::Reply { message: NewMessage { text: " \n".to_owned(), ..new_message(2) } };
     let allowed = "a text that is not empty, unless files go along".to_owned();
     let rejection = Rejection::Invalid { field: "text", allowed };
-    Scenario::<Conversation>::given(waiting()).when(command).then_rejected(rejection);
+    given(waiting()).when(command).then_rejected(rejection);
 }
 
 #[test]
@@ -141,8 +142,12 @@ fn a_person_begins_a_conversation() {
         by: person("Grace"),
         message: Box::new(first.clone()),
         why: WhyChannel::SuitsAddress,
+        purpose: Purpose::Reply,
+        replaces: None,
+        promises: None,
+        fallback_at: None,
     };
-    Scenario::<Conversation>::given([])
+    given([])
         .by(person("Grace"))
         .when(begin(Address::phone("+15550123456"), None))
         .then([opened, written, changed(Status::Open, Status::AwaitingCustomer, Move::Replied, "09:00")])
@@ -152,7 +157,7 @@ fn a_person_begins_a_conversation() {
 
 #[test]
 fn a_mail_that_begins_a_conversation_is_no_answer() {
-    let outcome = Scenario::<Conversation>::given([]).when(begin(Address::email("ada@example.com"), None));
+    let outcome = given([]).when(begin(Address::email("ada@example.com"), None));
     let Event::MessageQueued { message, .. } = &outcome.decision().events[1] else { panic!() };
     assert_eq!(message.subject.as_deref(), Some("Your order"));
     assert_eq!((&message.in_reply_to, message.references.len()), (&None, 0));
@@ -163,27 +168,21 @@ fn a_beginning_may_take_the_place_of_the_current_conversation() {
     let former = ConversationId(id(7));
     let to = Address::phone("+15550123456");
     let command = begin_instead_of(Some(former), to, Some(Channel::Whatsapp));
-    Scenario::<Conversation>::given([]).when(command).then_claims([Claim::take_from(
-        "current",
-        ada().id.to_string(),
-        former.0,
-    )]);
+    given([]).when(command).then_claims([Claim::take_from("current", ada().id.to_string(), former.0)]);
 }
 
 #[test]
 fn a_beginning_by_a_channel_that_cannot_reach_the_address_is_refused() {
-    Scenario::<Conversation>::given([])
+    given([])
         .when(begin(Address::email("ada@example.com"), Some(Channel::Sms)))
         .then_rejected(Rejection::NoAddress { channel: Channel::Sms });
     let nowhere = Address::handle(&Channel::Chat, "v1");
     let nowhere = Address { value: nowhere.value.replace("chat/", ""), ..nowhere };
     let rejection = Rejection::Invalid { field: "to", allowed: "an address".to_owned() };
-    Scenario::<Conversation>::given([]).when(begin(nowhere, None)).then_rejected(rejection);
+    given([]).when(begin(nowhere, None)).then_rejected(rejection);
 }
 
 #[test]
 fn a_second_beginning_with_the_same_id_is_refused() {
-    Scenario::<Conversation>::given(waiting())
-        .when(begin(Address::phone("+15550123456"), None))
-        .then_rejected(Rejection::Exists);
+    given(waiting()).when(begin(Address::phone("+15550123456"), None)).then_rejected(Rejection::Exists);
 }

@@ -73,6 +73,10 @@ pub(super) fn queued(automatic: bool) -> Event {
             automatic,
         }),
         why: crate::conversation::WhyChannel::Requested,
+        purpose: crate::conversation::Purpose::Reply,
+        replaces: None,
+        promises: None,
+        fallback_at: None,
     }
 }
 
@@ -105,6 +109,7 @@ fn a_row_shows_what_is_known_and_leaves_out_what_is_not() {
             },
             "created_at": "2026-03-02T09:00:00.000Z",
             "last_activity_at": "2026-03-02T09:02:00.000Z",
+            "unreachable": false,
             "version": 3,
         })
     );

@@ -1,12 +1,14 @@
 //! The lists of customers, agents, teams and credentials.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::folded;
 use crate::{
     agent::{self, AgentProfile, AgentStatus},
     credential::{self, CredentialKind},
-    customer::{self, CustomerPatch},
+    customer::{self, ConsentChange, ConsentState, CustomerPatch},
     ids::{AgentId, CustomerId, TeamId, TokenId},
     message::{Address, Channel},
     role::Role,
@@ -26,6 +28,11 @@ fn a_customer_is_shown_by_the_names_of_the_model() {
         metadata: Some("{\"plan\":null}".to_owned()),
         tags_add: vec!["vip".to_owned()],
         language: Some("en".to_owned()),
+        quiet_hours: Some("22:00-07:00".to_owned()),
+        consent: BTreeMap::from([(
+            Channel::Sms,
+            ConsentChange { state: ConsentState::Denied, source: "stop keyword".to_owned() },
+        )]),
         ..CustomerPatch::default()
     };
     let row = folded::<Customers>(&[
@@ -60,7 +67,10 @@ fn a_customer_is_shown_by_the_names_of_the_model() {
             "profile": { "name": "Ada", "metadata": { "plan": null } },
             "sla_tier": "standard",
             "tags": ["vip"],
-            "preferences": { "language": "en" },
+            "preferences": { "language": "en", "quiet_hours": "22:00-07:00" },
+            "consent": {
+                "sms": { "state": "denied", "at": "2026-03-02T10:00:00.000Z", "source": "stop keyword" },
+            },
             "created_at": "2026-03-02T09:00:00.000Z",
             "updated_at": "2026-03-02T10:00:00.000Z",
             "version": 3,

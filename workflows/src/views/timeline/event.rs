@@ -44,7 +44,23 @@ fn author(event: &Event) -> Option<&By> {
         | Event::Woken { .. }
         | Event::TagsChanged { .. }
         | Event::OutcomeRecorded { .. }
-        | Event::PrioritySet { .. } => None,
+        | Event::PrioritySet { .. }
+        | Event::StandingKnown { .. }
+        | Event::ClocksChanged { .. }
+        | Event::SlaWarned { .. }
+        | Event::SlaBreached { .. }
+        | Event::Reminded { .. }
+        | Event::Nudged { .. }
+        | Event::Hurried { .. }
+        | Event::Recalled { .. }
+        | Event::SilenceBroken { .. }
+        | Event::CustomerUnreachable { .. }
+        | Event::ReachRetried { .. }
+        | Event::SupervisorAlarmed { .. }
+        | Event::PersonActed { .. }
+        | Event::Escalated { .. }
+        | Event::EscalationJoined { .. }
+        | Event::CaseKnown { .. } => None,
     }
 }
 
@@ -52,7 +68,9 @@ fn message_id(event: &Event) -> Option<MessageId> {
     match event {
         Event::MessageReceived { message, .. } => Some(message.id),
         Event::MessageQueued { message, .. } => Some(message.message_id),
-        Event::DeliveryChanged { message_id, .. } => Some(*message_id),
+        Event::DeliveryChanged { message_id, .. }
+        | Event::Hurried { message_id, .. }
+        | Event::Recalled { message_id, .. } => Some(*message_id),
         Event::Opened { .. }
         | Event::CustomerKnown { .. }
         | Event::StateChanged { .. }
@@ -64,7 +82,21 @@ fn message_id(event: &Event) -> Option<MessageId> {
         | Event::Woken { .. }
         | Event::TagsChanged { .. }
         | Event::OutcomeRecorded { .. }
-        | Event::PrioritySet { .. } => None,
+        | Event::PrioritySet { .. }
+        | Event::StandingKnown { .. }
+        | Event::ClocksChanged { .. }
+        | Event::SlaWarned { .. }
+        | Event::SlaBreached { .. }
+        | Event::Reminded { .. }
+        | Event::Nudged { .. }
+        | Event::SilenceBroken { .. }
+        | Event::CustomerUnreachable { .. }
+        | Event::ReachRetried { .. }
+        | Event::SupervisorAlarmed { .. }
+        | Event::PersonActed { .. }
+        | Event::Escalated { .. }
+        | Event::EscalationJoined { .. }
+        | Event::CaseKnown { .. } => None,
     }
 }
 
@@ -80,9 +112,9 @@ fn details(event: &Event) -> Value {
         Event::MessageReceived { message, .. } => {
             json!({ "channel": message.channel, "automatic": message.automatic })
         }
-        Event::MessageQueued { message, why, .. } => json!({
+        Event::MessageQueued { message, why, purpose, replaces, promises, .. } => json!({
             "channel": message.channel, "status": "queued", "automatic": message.automatic,
-            "why_this_channel": why,
+            "why_this_channel": why, "purpose": purpose, "replaces": replaces, "next_update_at": promises,
         }),
         Event::DeliveryChanged { status, provider_message_id, error, .. } => json!({
             "status": status, "provider_message_id": provider_message_id,
@@ -104,5 +136,48 @@ fn details(event: &Event) -> Value {
             json!({ "what": what, "outcome": outcome, "summary": summary })
         }
         Event::PrioritySet { severity, .. } => json!({ "what": what, "priority": severity }),
+        Event::StandingKnown { standing, .. } => json!({
+            "what": what, "sla_tier": standing.tier, "timezone": standing.timezone,
+            "quiet_hours": standing.quiet_hours, "preferred_channel": standing.preferred,
+        }),
+        Event::ClocksChanged { clocks, .. } => json!({
+            "what": what, "policy_version": clocks.policy, "sla_tier": clocks.tier, "priority": clocks.severity,
+            "due": clocks.next_due().map(|(clock, due_at)| json!({ "clock": clock, "due_at": due_at })),
+        }),
+        Event::SlaWarned { clock, due_at, .. } => json!({ "what": what, "clock": clock, "due_at": due_at }),
+        Event::SlaBreached { clock, due_at, detected_at, reason, .. } => json!({
+            "what": what, "clock": clock, "due_at": due_at, "detected_at": detected_at, "reason": reason,
+        }),
+        Event::SilenceBroken { since, due_at, detected_at, reason, .. } => json!({
+            "what": what, "clock": "silence", "last_heard_at": since, "due_at": due_at,
+            "detected_at": detected_at, "reason": reason,
+        }),
+        Event::Reminded { waiting_since, number, agent, .. } => json!({
+            "what": what, "waiting_since": waiting_since, "number": number, "agent_id": agent,
+        }),
+        Event::Nudged { since, due_at, agent, .. } => json!({
+            "what": what, "last_heard_at": since, "due_at": due_at, "agent_id": agent,
+        }),
+        Event::Hurried { fallback_at, .. } => json!({ "what": what, "fallback_at": fallback_at }),
+        Event::Recalled { again, .. } => json!({ "what": what, "again": again }),
+        Event::CustomerUnreachable { retry_at, .. } | Event::ReachRetried { retry_at, .. } => {
+            json!({ "what": what, "retry_at": retry_at })
+        }
+        Event::SupervisorAlarmed { updates, .. } => json!({ "what": what, "updates": updates }),
+        Event::PersonActed { .. } => json!({ "what": what }),
+        Event::Escalated { request, window, continuation, .. } => json!({
+            "what": what, "resolution_id": request.resolution_id, "case_id": request.case_id,
+            "issue_type": request.issue_type, "owning_team": request.owning_team, "severity": request.severity,
+            "summary": request.summary, "expected_by": window.map(|window| window.by),
+            "window_source": window.map(|window| window.source), "continuation_channel": continuation,
+        }),
+        Event::EscalationJoined { request, .. } => json!({
+            "what": what, "issue_type": request.issue_type, "owning_team": request.owning_team,
+            "severity": request.severity, "summary": request.summary,
+        }),
+        Event::CaseKnown { facts, .. } => json!({
+            "what": what, "status": facts.status, "expected_by": facts.window.map(|window| window.by),
+            "window_missed": facts.missed,
+        }),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{extend, outside};
 use crate::{
-    conversation::{DeliveryStatus, Event, WhyChannel},
+    conversation::{DeliveryStatus, Event, Purpose, WhyChannel},
     ids::{ConversationId, MessageId},
     message::{Attachment, AttachmentAt, Channel, Details, EmailDetails, Inbound, Outbound},
     time::Timestamp,
@@ -45,6 +45,7 @@ pub struct Message {
     failed_at: Option<Timestamp>,
     error: Option<ActivityError>,
     why: Option<WhyChannel>,
+    purpose: Option<Purpose>,
     details: Option<Value>,
 }
 
@@ -65,13 +66,20 @@ impl Message {
     }
 
     /// A message to the customer.
-    pub(super) fn queued(message: &Outbound, by: &By, at: Timestamp, why: WhyChannel) -> Self {
+    pub(super) fn queued(
+        message: &Outbound,
+        by: &By,
+        at: Timestamp,
+        why: WhyChannel,
+        purpose: Purpose,
+    ) -> Self {
         let (id, conversation_id) = (message.message_id, message.conversation_id);
         Self {
             in_reply_to: message.in_reply_to.clone(),
             queued_at: Some(at),
             delivery: Some(DeliveryStatus::Queued),
             why: Some(why),
+            purpose: Some(purpose),
             details: queued_details(message),
             attachments: message.attachments.clone(),
             automatic: message.automatic,
@@ -108,6 +116,7 @@ impl Message {
             failed_at: None,
             error: None,
             why: None,
+            purpose: None,
             details: None,
         }
     }
@@ -120,7 +129,10 @@ impl Message {
                 DeliveryStatus::Delivered => Some(&mut self.delivered_at),
                 DeliveryStatus::Read => Some(&mut self.read_at),
                 DeliveryStatus::Failed => Some(&mut self.failed_at),
-                DeliveryStatus::Held | DeliveryStatus::Queued | DeliveryStatus::Uncertain => None,
+                DeliveryStatus::Held
+                | DeliveryStatus::Queued
+                | DeliveryStatus::Uncertain
+                | DeliveryStatus::Superseded => None,
             };
             if let Some(stamp) = stamp {
                 *stamp = Some(*at);
@@ -149,6 +161,7 @@ impl Message {
             "by": self.by,
             "content": self.content,
             "automatic": self.automatic,
+            "purpose": self.purpose,
             "attachments": self.attachments.iter().map(attachment_json).collect::<Vec<_>>(),
             "provider_message_id": self.provider_message_id,
             "in_reply_to": self.in_reply_to,

@@ -1,0 +1,233 @@
+//! Every figure under its name. Names follow the conventions of Prometheus: base units, `_total` for what only grows.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+use prometheus_client::{
+    encoding::EncodeMetric,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+use throughline_workflows::{time::Span, views::endpoints::Endpoints};
+
+use super::super::{Edge, problem::Problem};
+use crate::figures;
+
+/// Timers, activities and dead letters are counted up to this many: beyond, the number alone says enough.
+const COUNTED_MAX: usize = 100_000;
+
+type Labels = Vec<(&'static str, String)>;
+type Float = Gauge<f64, std::sync::atomic::AtomicU64>;
+type FloatCounter = Counter<f64, std::sync::atomic::AtomicU64>;
+
+/// Reads every figure.
+///
+/// # Errors
+/// 500 if the store cannot be read.
+pub(super) async fn gather(edge: &Edge) -> Result<Registry, Problem> {
+    let mut registry = Registry::with_prefix("throughline");
+    of_the_engine(edge, &mut registry);
+    of_pending_work(edge, &mut registry).await?;
+    of_lists(edge, &mut registry).await?;
+    of_the_feed(edge, &mut registry).await?;
+    Ok(registry)
+}
+
+fn of_the_engine(edge: &Edge, registry: &mut Registry) {
+    let status = edge.engine.status();
+    let commits = &status.commits;
+    gauge(registry, "resident_actors", "Entities in memory", status.resident as u64);
+    gauge(
+        registry,
+        "inbox_depth",
+        "Messages accepted that no conversation has taken yet",
+        commits.inbox_pending,
+    );
+    gauge(registry, "timers_in_flight", "Timers being fired", status.timers_in_flight as u64);
+    gauge(registry, "activities_in_flight", "Activities being performed", status.activities_in_flight as u64);
+    gauge(registry, "commit_queue", "Appends that wait to be written", commits.queue_entries);
+    gauge(
+        registry,
+        "views_behind",
+        "Events that lists do not show yet",
+        status.seq.saturating_sub(status.projected),
+    );
+    gauge(
+        registry,
+        "relay_behind",
+        "Events that endpoints have not been told of yet",
+        status.seq.saturating_sub(edge.engine.relayed_seq()),
+    );
+    seconds(registry, "timer_lag", "How late the latest timer is", span(status.timer_lag));
+    seconds(
+        registry,
+        "clock_behind",
+        "How far the machine's clock is behind engine time",
+        span(status.wall_behind),
+    );
+    seconds(
+        registry,
+        "commit_waiting",
+        "How long the oldest append has waited",
+        commits.oldest_waiting_ms as f64 / 1e3,
+    );
+    let latency = Family::<Labels, Float>::default();
+    for (quantile, micros) in
+        [("0.5", commits.p50_micros), ("0.99", commits.p99_micros), ("1", commits.max_micros)]
+    {
+        latency.get_or_create(&vec![("quantile", quantile.to_owned())]).set(micros as f64 / 1e6);
+    }
+    registry.register_with_unit(
+        "commit_latency",
+        "How long a group of commits took to become durable, since the start",
+        Unit::Seconds,
+        latency,
+    );
+    counter(registry, "commits", "Appends made durable", commits.appends);
+    counter(registry, "commit_groups", "Groups made durable, each by one sync", commits.groups);
+    let spent = FloatCounter::default();
+    spent.inc_by(commits.mean_micros as f64 * commits.groups as f64 / 1e6);
+    registry.register_with_unit("commit_spent", "Time spent making groups durable", Unit::Seconds, spent);
+    counter(registry, "actor_restarts", "Restarts of entity actors", status.restarts);
+    counter(
+        registry,
+        "webhooks_refused",
+        "Webhooks refused for their signature",
+        edge.refused_webhooks.load(Ordering::Relaxed),
+    );
+    counter(registry, "journal_seq", "Events recorded since the folder was made", status.seq);
+    let up = u64::from(commits.failed.is_none());
+    gauge(registry, "store_up", "1 while the store takes writes, 0 once it has failed", up);
+}
+
+async fn of_pending_work(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
+    let engine = edge.engine.clone();
+    let read = move || {
+        let timers = engine.timers(None, COUNTED_MAX)?;
+        let (mut pending, mut letters) = (BTreeMap::new(), BTreeMap::new());
+        for activity in engine.activities(COUNTED_MAX)? {
+            let failing = if activity.attempts > 0 { "failing" } else { "waiting" };
+            *pending.entry((activity.kind, failing)).or_insert(0) += 1;
+        }
+        for letter in engine.dead_letters(None)? {
+            *letters.entry(letter.kind).or_insert(0) += 1;
+        }
+        let stuck = timers.iter().filter(|timer| timer.stuck > 0).count();
+        Ok::<_, String>((timers.len(), stuck, pending, letters))
+    };
+    let read = tokio::task::spawn_blocking(read).await.map_err(Problem::unreadable)?;
+    let (timers, stuck, pending, letters) = read.map_err(Problem::unreadable)?;
+    gauge(registry, "timers_armed", "Timers armed, counted up to 100,000", timers as u64);
+    gauge(registry, "timers_stuck", "Timers that fired without effect and are armed again", stuck as u64);
+    let pending = pending
+        .into_iter()
+        .map(|((kind, state), count)| (vec![("kind", kind), ("state", state.to_owned())], count));
+    gauges(registry, "activities_pending", "What the world is still owed, counted up to 100,000", pending);
+    let letters = letters.into_iter().map(|(kind, count)| (vec![("kind", kind)], count));
+    gauges(registry, "dead_letters", "What was given up and waits for a person", letters);
+    Ok(())
+}
+
+async fn of_lists(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
+    let (views, now) = (edge.engine.views(), edge.engine.now());
+    let (mut open, mut endpoints) = (Vec::new(), Vec::new());
+    let silences = Family::<Labels, Float>::default();
+    let mut any_silence = false;
+    for tenant in &edge.engine.tenants() {
+        let seen = figures::of_conversations(&edge.engine, tenant).await.map_err(Problem::unreadable)?;
+        open.extend(seen.by_status.into_iter().map(|(status, count)| {
+            (vec![("tenant", tenant.to_string()), ("status", status.to_owned())], count)
+        }));
+        if let Some(since) = seen.silent_since {
+            any_silence = true;
+            let labels = vec![("tenant", tenant.to_string())];
+            silences.get_or_create(&labels).set(span(now.since(since)));
+        }
+        let all = views.page::<Endpoints>(tenant, 0, usize::MAX, |_| true).await?;
+        let mut states = BTreeMap::new();
+        for row in &all.items {
+            let active = row.facts().is_some_and(|facts| facts.is_active());
+            let state = if !active {
+                "disabled"
+            } else if row.is_failing() {
+                "failing"
+            } else {
+                "active"
+            };
+            *states.entry(state).or_insert(0) += 1;
+        }
+        endpoints.extend(states.into_iter().map(|(state, count)| {
+            (vec![("tenant", tenant.to_string()), ("state", state.to_owned())], count)
+        }));
+    }
+    gauges(registry, "conversations", "Conversations by status", open.into_iter());
+    gauges(registry, "endpoints", "Endpoints that events are sent to, by state", endpoints.into_iter());
+    if any_silence {
+        registry.register_with_unit(
+            "longest_silence",
+            "How long the customer who has waited longest has heard nothing",
+            Unit::Seconds,
+            silences,
+        );
+    }
+    Ok(())
+}
+
+async fn of_the_feed(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
+    let counted = edge.tally.counted(&edge.engine).await.map_err(Problem::unreadable)?;
+    let events = counted.events.iter().map(|(topic, count)| (vec![("topic", (*topic).to_owned())], *count));
+    counters(registry, "events", "Events by topic, since the start", events);
+    let inbound = counted.inbound.into_iter().map(|(channel, count)| (vec![("channel", channel)], count));
+    counters(registry, "messages_received", "Messages taken by conversations, since the start", inbound);
+    let breaches = counted.breaches.into_iter().map(|(clock, count)| (vec![("clock", clock)], count));
+    counters(registry, "sla_breaches", "Promised times that passed unmet, since the start", breaches);
+    let sends = edge.tally.sends.counts().into_iter().map(|((channel, outcome), count)| {
+        (vec![("channel", channel), ("outcome", outcome.to_owned())], count)
+    });
+    counters(registry, "sends", "Tries to send a message, by how they ended, since the start", sends);
+    Ok(())
+}
+
+fn span(span: Span) -> f64 {
+    span.as_millis() as f64 / 1e3
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+fn seconds(registry: &mut Registry, name: &str, help: &str, value: f64) {
+    let gauge = Float::default();
+    gauge.set(value);
+    registry.register_with_unit(name, help, Unit::Seconds, gauge);
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter = Counter::<u64>::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
+}
+
+fn gauges(registry: &mut Registry, name: &str, help: &str, values: impl Iterator<Item = (Labels, u64)>) {
+    let family = Family::<Labels, Gauge>::default();
+    for (labels, value) in values {
+        family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+    register_family(registry, name, help, family);
+}
+
+fn counters(registry: &mut Registry, name: &str, help: &str, values: impl Iterator<Item = (Labels, u64)>) {
+    let family = Family::<Labels, Counter>::default();
+    for (labels, value) in values {
+        family.get_or_create(&labels).inc_by(value);
+    }
+    register_family(registry, name, help, family);
+}
+
+fn register_family<M>(registry: &mut Registry, name: &str, help: &str, family: Family<Labels, M>)
+where
+    Family<Labels, M>: EncodeMetric + std::fmt::Debug + Send + Sync + 'static,
+{
+    registry.register(name, help, family);
+}
