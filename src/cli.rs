@@ -1,7 +1,8 @@
 //! The command line: one file a command, each with an example in its `--help`.
 //!
-//! `throughline` alone serves. `check` and `calendar` read the configuration only; every other command asks a running
-//! server through its API. The exit status is 0 for done, 1 for failed, 2 for wrong usage.
+//! `throughline` alone serves. `check` and `calendar` read the configuration only, `rehearse` plays with a server of
+//! its own; every other command asks a running server through its API. The exit status is 0 for done, 1 for failed, 2
+//! for wrong usage.
 
 mod activities;
 mod actors;
@@ -10,9 +11,11 @@ mod check;
 mod dead_letters;
 mod inspect;
 mod page;
+mod rehearse;
 mod remote;
 mod serve;
 mod show;
+mod silence;
 mod tenant;
 mod timers;
 mod token;
@@ -54,6 +57,12 @@ enum Command {
     Check(check::Check),
     /// Show how business time is counted
     Calendar(calendar::Calendar),
+    /// Play a 48-hour escalation on a clock that is moved by hand, and tell it as a timeline
+    ///
+    /// A server is started on a free port of this machine with a data folder of its own, killed in the middle and
+    /// started again; its provider of text messages refuses everything for some hours. Nothing leaves this machine, no
+    /// configuration is read, and nothing is left behind. The exit status is 1 if a promise was broken.
+    Rehearse(rehearse::Rehearse),
     #[command(flatten)]
     Ask(Box<Ask>),
 }
@@ -69,6 +78,8 @@ enum Ask {
     Inspect(inspect::Inspect),
     /// List the entities
     Actors(actors::Actors),
+    /// List who waits for us, the longest first, and who cannot be reached
+    Silence(silence::Silence),
     /// List what is due, and when
     Timers(timers::Timers),
     /// List what waits to be done outside
@@ -98,6 +109,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Calendar(calendar) => load(cli.config.as_deref(), environment)
             .and_then(|loaded| calendar.run(&loaded.config))
             .and_then(|text| print(&text)),
+        Command::Rehearse(rehearse) => {
+            rehearse.run().and_then(|told| print(&told.text).and_then(|status| told.outcome.map(|()| status)))
+        }
         Command::Ask(question) => ask(*question, cli.config, environment).and_then(|text| print(&text)),
     };
     outcome.unwrap_or_else(|error| {
@@ -119,6 +133,7 @@ impl Ask {
             Self::Tenant(tenant) => tenant.run(listen).await,
             Self::Inspect(inspect) => inspect.run(listen).await,
             Self::Actors(actors) => actors.run(listen).await,
+            Self::Silence(silence) => silence.run(listen).await,
             Self::Timers(timers) => timers.run(listen).await,
             Self::Activities(activities) => activities.run(listen).await,
             Self::DeadLetters(letters) => letters.run(listen).await,

@@ -12,7 +12,11 @@ use throughline_actors::{
 use throughline_workflows::{
     ids::{ScheduleId, TenantId},
     schedule::{Command, Perform, Plan, Schedule, Work},
-    views::endpoints::Endpoints,
+    time::{Span, Timestamp},
+    views::{
+        breaches::{Breaches, BreachesRow},
+        endpoints::Endpoints,
+    },
     workflow::{ActivityError, By, Cause, CauseKind, Workflow},
 };
 use uuid::Uuid;
@@ -29,6 +33,7 @@ impl Performer<Schedule> for Schedules {
         let done = match work {
             Work::ReportSilence => silence(engine, tenant).await,
             Work::ReportSummary => summary(engine, tenant).await,
+            Work::ReportBreaches => breaches(engine, tenant, due).await,
             Work::SweepBlobs => engine.sweep_blobs().await.map(removed),
             Work::SweepClaims => engine.sweep_claims().await.map(removed),
         };
@@ -50,6 +55,24 @@ async fn silence(engine: &Engine, tenant: &TenantId) -> Result<BTreeMap<String, 
         BTreeMap::from([("waiting".to_owned(), seen.waiting), ("unreachable".to_owned(), seen.unreachable)]);
     if let Some(since) = seen.silent_since {
         told.insert("longest_silence_seconds".to_owned(), engine.now().since(since).as_secs());
+    }
+    Ok(told)
+}
+
+/// How many promises were not kept in time in the day before `due`, by clock.
+async fn breaches(
+    engine: &Engine,
+    tenant: &TenantId,
+    due: Timestamp,
+) -> Result<BTreeMap<String, u64>, String> {
+    let (from, to) = (due - Span::from_hours(24), due);
+    let all = |row: &BreachesRow| row.between(None, None).next().is_some();
+    let page = engine.views().page::<Breaches>(tenant, 0, usize::MAX, all).await;
+    let page = page.map_err(|error| error.to_string())?;
+    let mut told = BTreeMap::from([("breaches".to_owned(), 0)]);
+    for breach in page.items.iter().flat_map(|row| row.between(Some(from), Some(to))) {
+        *told.entry("breaches".to_owned()).or_default() += 1;
+        *told.entry(format!("breaches_{}", breach.clock)).or_default() += 1;
     }
     Ok(told)
 }

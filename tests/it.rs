@@ -10,10 +10,14 @@ mod crash;
 mod load;
 #[path = "it/mail_server.rs"]
 mod mail_server;
+#[path = "it/promise.rs"]
+mod promise;
 #[path = "it/provider.rs"]
 mod provider;
 #[path = "it/refusals.rs"]
 mod refusals;
+#[path = "it/rehearse.rs"]
+mod rehearse;
 #[path = "it/sending.rs"]
 mod sending;
 #[path = "it/server.rs"]

@@ -154,7 +154,7 @@ pub(super) const KEYS: &[Key] = &[
     text("schedules.*.cron", CRON),
     text("schedules.*.timezone", "the name of a time zone such as \"Europe/Berlin\""),
     text("schedules.*.tenant", "the name of a tenant that is configured"),
-    text("schedules.*.report", "\"silence\" or \"summary\", and no sweep beside it"),
+    text("schedules.*.report", "\"silence\", \"breaches\" or \"summary\", and no sweep beside it"),
     text("schedules.*.sweep", "\"blobs\" or \"claims\", and no report beside it"),
     text("tenants.*.name", "a text that customers may read, at most 100 characters"),
 ];

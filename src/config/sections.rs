@@ -211,7 +211,10 @@ pub struct Alarms {
 
 impl Default for Alarms {
     fn default() -> Self {
-        Self { mail_to: Vec::new(), topics: vec![Topic::CustomerUnreachable, Topic::SlaBreached] }
+        Self {
+            mail_to: Vec::new(),
+            topics: vec![Topic::CustomerUnreachable, Topic::EscalationRequested, Topic::SlaBreached],
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The door over an engine in memory.
 
 mod audit;
+mod cases;
 mod doors;
 mod events;
 mod people;
 mod policy;
+mod policy_change;
 mod records;
 mod server;
 mod standing;
@@ -23,7 +25,7 @@ use tempfile::TempDir;
 use throughline_actors::{
     clock::Clock,
     engine::{Engine, EngineBuilder},
-    performer::{Attempt, NoPerformer, Outcome, Performer},
+    performer::{Attempt, HandOver, NoPerformer, Outcome, Performer},
 };
 use throughline_storage::{
     blobs::Blobs,
@@ -34,7 +36,7 @@ use throughline_workflows::{
     activity::{ConversationActivity, CustomerActivity, ResolutionActivity},
     conversation::{self, Conversation},
     customer::{self, Customer},
-    ids::TenantId,
+    ids::{ConversationId, ResolutionId, TenantId},
     policy::settings::Settings,
     policy_book::PolicyFile,
     resolution::{self, Resolution},
@@ -55,19 +57,36 @@ use crate::channels::{
 /// The largest webhook: larger than the largest body of the API.
 const BODY_MAX: usize = 3 * 1024 * 1024;
 
-/// Performs what stays within the engine; there is no world outside.
+/// Performs what stays within the engine; of the world outside there is none, or one that takes every message.
 #[derive(Clone, Copy)]
-struct Within;
+struct Within {
+    delivers: bool,
+}
 
 impl Performer<Conversation> for Within {
     async fn perform(&self, asked: ConversationActivity, attempt: Attempt) -> Outcome<conversation::Command> {
-        Performer::<Conversation>::perform(&NoPerformer, asked, attempt).await
+        match asked {
+            ConversationActivity::TellCase { resolution_id, order } => {
+                let conversation_id = ConversationId(attempt.entity);
+                let command = resolution::Command::Take { resolution_id, conversation_id, order };
+                Outcome::HandOver(HandOver::to::<Resolution>(resolution_id.0, command))
+            }
+            ConversationActivity::Send(message) if self.delivers => {
+                let (message_id, at) = (message.message_id, attempt.now);
+                let delivery = conversation::Delivery::Accepted { at, provider_message_id: None };
+                Outcome::Done(Some(conversation::Command::RecordDelivery { message_id, delivery }))
+            }
+            other => Performer::<Conversation>::perform(&NoPerformer, other, attempt).await,
+        }
     }
 }
 
 impl Performer<Resolution> for Within {
     async fn perform(&self, asked: ResolutionActivity, attempt: Attempt) -> Outcome<resolution::Command> {
-        Performer::<Resolution>::perform(&NoPerformer, asked, attempt).await
+        let ResolutionActivity::TellConversation { conversation_id, report } = asked;
+        let resolution_id = ResolutionId(attempt.entity);
+        let command = conversation::Command::HearCase { resolution_id, report };
+        Outcome::HandOver(HandOver::to::<Conversation>(conversation_id.0, command))
     }
 }
 
@@ -114,8 +133,17 @@ impl World {
         Self::with_auth_tokens(Vec::new()).await
     }
 
-    /// Tenants `default` and `acme`, with doors for sms, mail and the generic channel `web`.
     async fn with_auth_tokens(auth_tokens: Vec<String>) -> Self {
+        Self::with(auth_tokens, Within { delivers: false }).await
+    }
+
+    /// One in which every message to a customer is taken by its channel.
+    async fn delivering() -> Self {
+        Self::with(Vec::new(), Within { delivers: true }).await
+    }
+
+    /// Tenants `default` and `acme`, with doors for sms, mail and the generic channel `web`.
+    async fn with(auth_tokens: Vec<String>, within: Within) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = MemoryStore::new();
         let faults = store.faults();
@@ -125,7 +153,7 @@ impl World {
         let blobs = Arc::new(Blobs::open(folder.path().join("blobs")).unwrap());
         let builder = EngineBuilder::new(journal, blobs, Clock::manual(start))
             .policy_files(tenants.iter().map(|tenant| (tenant.clone(), policy_of(tenant))));
-        let engine = crate::app::workflows(builder, Within, Within, NoPerformer).start().await.unwrap();
+        let engine = crate::app::workflows(builder, within, within, NoPerformer).start().await.unwrap();
         let FirstAdmin::Made(admin) = ensure_first_admin(&engine, None).await.unwrap() else {
             panic!("a new store has no admin")
         };

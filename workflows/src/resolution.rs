@@ -249,7 +249,7 @@ fn go_on(facts: &Facts, command: Command, cx: &Context<'_>) -> Result<Step, Reje
             take(facts, resolution_id, conversation_id, order, cx)
         }
         Command::SetStatus { status, note } => set_status(facts, status, note, cx),
-        Command::AddNote { note_id, text } => add_note(facts, note_id, &text, cx),
+        Command::AddNote { note_id, text } => add_note(facts, "text", note_id, &text, cx),
         Command::Write { message } => write(facts, message, cx),
         Command::SetWindow { from, by } => set_window(facts, from, by, cx),
         Command::WindowPassed => Ok(match facts.window {
@@ -326,7 +326,7 @@ fn set_status(
         return Err(Rejection::invalid("status", allowed));
     }
     let mut step = match note {
-        Some((note_id, text)) => add_note(facts, note_id, &text, cx)?,
+        Some((note_id, text)) => add_note(facts, "note", note_id, &text, cx)?,
         None => Step::default(),
     };
     if status != facts.status {
@@ -336,11 +336,17 @@ fn set_status(
     Ok(step)
 }
 
-fn add_note(facts: &Facts, note_id: NoteId, text: &str, cx: &Context<'_>) -> Result<Step, Rejection> {
+fn add_note(
+    facts: &Facts,
+    field: &'static str,
+    note_id: NoteId,
+    text: &str,
+    cx: &Context<'_>,
+) -> Result<Step, Rejection> {
     if facts.recent_notes.contains(&note_id) {
         return Ok(Step::default());
     }
-    let text = checked_text("text", text)?;
+    let text = checked_text(field, text)?;
     Ok(Step::event(Event::NoteAdded { at: cx.now, by: cx.by.clone(), note_id, text }))
 }
 

@@ -49,6 +49,8 @@ words! {
         SweepBlobs = "sweep.blobs",
         /// Removes what was only kept to recognise repetitions, once it is old.
         SweepClaims = "sweep.claims",
+        /// Tells how many promises were not kept in time in the day before, by clock.
+        ReportBreaches = "report.breaches",
     }
 }
 

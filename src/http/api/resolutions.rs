@@ -1,14 +1,18 @@
 //! Long-running cases: asking for one, working on it, telling the customer, and its end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use throughline_actors::{engine::SendError, order::CommandMeta};
 use throughline_workflows::{
-    conversation::{self, Conversation, NewMessage, case::EscalationRequest},
-    ids::{CaseId, MessageId, NoteId, ResolutionId},
+    conversation::{
+        self, Conversation, NewMessage,
+        case::{Case, EscalationRequest},
+        escalation::CASE,
+    },
+    ids::{CaseId, MessageId, NoteId, ResolutionId, TenantId},
     resolution::{Command, Resolution},
     role::{Action, Permission, may},
     time::Timestamp,
@@ -34,6 +38,8 @@ use super::{
 
 /// How often an escalation is tried with another case id, should one be taken.
 const RACES_MAX: usize = 5;
+/// How long an escalation is not answered because its case has still to be opened.
+const OPENED_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new()
@@ -158,10 +164,16 @@ async fn escalate(
     let severity: Option<Severity> = optional_word("severity", body.severity.as_deref())?;
     let tenant = &change.caller.tenant;
     let mut races = 0;
-    let receipt = loop {
+    let (answer, receipt) = loop {
         let resolution_id = ResolutionId(edge.engine.mint());
         let case_id = CaseId::of(resolution_id);
-        let answer = Escalated { id, resolution_id: resolution_id.0, case_id: case_id.to_string() };
+        // Where a case is open the escalation joins it, and that is the answer.
+        let (of_resolution, named) =
+            match case_of(&edge, tenant, id).await?.filter(|case| case.facts.is_open()) {
+                Some(open) => (open.resolution_id, open.case_id),
+                None => (resolution_id, case_id.clone()),
+            };
+        let answer = Escalated { id, resolution_id: of_resolution.0, case_id: named.to_string() };
         let request = EscalationRequest {
             resolution_id,
             case_id,
@@ -176,16 +188,39 @@ async fn escalate(
         match edge.engine.send::<Conversation>(tenant, id, command, meta).await {
             // Another case has that spoken name: the next id has another.
             Err(SendError::Claimed { .. }) if races < RACES_MAX => races += 1,
-            sent => break sent?,
+            sent => break (answer, sent?),
         }
     };
-    // The open case is the answer, which is another than was asked for where the escalation joined one.
-    let state = edge.engine.state::<Conversation>(tenant, id).await.map_err(Problem::unreadable)?;
-    let case = state.as_ref().and_then(|(state, _)| state.facts()).and_then(|facts| facts.case.as_ref());
-    let case = case.ok_or_else(|| Problem::unknown("conversation"))?;
+    if receipt.repeated.is_some() {
+        return Ok(Changed::new(answer, receipt));
+    }
+    // Somebody may have opened one, or ended it, between the look and the order.
+    let case = case_of(&edge, tenant, id).await?.ok_or_else(|| Problem::unknown("conversation"))?;
     let answer = Escalated { id, resolution_id: case.resolution_id.0, case_id: case.case_id.to_string() };
-    let receipt = throughline_actors::order::Receipt { repeated: None, ..receipt };
+    opened(&edge, tenant, case.resolution_id.0).await?;
     Ok(Changed::new(answer, receipt))
+}
+
+/// The conversation's case, the last one where there were several.
+async fn case_of(edge: &Edge, tenant: &TenantId, id: Uuid) -> Result<Option<Case>, Problem> {
+    let state = edge.engine.state::<Conversation>(tenant, id).await.map_err(Problem::unreadable)?;
+    Ok(state.as_ref().and_then(|(state, _)| state.facts()).and_then(|facts| facts.case.clone()))
+}
+
+/// Returns once the resolution has taken its case, which it is told right after the conversation; a busy server takes
+/// longer than anybody should wait for an answer.
+async fn opened(edge: &Edge, tenant: &TenantId, id: Uuid) -> Result<(), Problem> {
+    let open = async {
+        loop {
+            let seen = edge.engine.last_seq();
+            let state = edge.engine.state::<Resolution>(tenant, id).await.map_err(Problem::unreadable)?;
+            let is_open = state.is_some_and(|(state, _)| state.facts().is_some());
+            if is_open || !edge.engine.wait_beyond(seen).await {
+                return Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(OPENED_WITHIN, open).await.unwrap_or(Ok(()))
 }
 
 /// Gives an escalated conversation back to the agents; its case stays open.
@@ -429,6 +464,15 @@ async fn resolved(edge: &Edge, caller: &Caller, text: &str) -> Result<Uuid, Prob
             format!("{text:?} is no id of a resolution; they look like TL-7K3M-9QX or are UUIDs."),
         )
     })?;
+    // The conversation that claimed the name knows its case at once; lists follow.
+    let claimed =
+        edge.engine.owner(&caller.tenant, CASE, case_id.as_str()).await.map_err(Problem::unreadable)?;
+    if let Some(conversation) = claimed
+        && let Some(case) = case_of(edge, &caller.tenant, conversation).await?
+        && case.case_id == case_id
+    {
+        return Ok(case.resolution_id.0);
+    }
     let wanted = move |row: &ResolutionRow| row.facts().is_some_and(|facts| facts.case_id == case_id);
     let page = edge.engine.views().page::<Resolutions>(&caller.tenant, 0, 1, wanted).await?;
     let found = page.items.first().and_then(ResolutionRow::facts).map(|facts| facts.id.0);

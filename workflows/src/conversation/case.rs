@@ -55,6 +55,8 @@ pub struct Case {
     pub escalated_at: Timestamp,
     /// The channel by which the customer hears of it.
     pub continuation: Option<Channel>,
+    /// How many escalations have joined it here.
+    pub joins: u64,
     /// What the resolution said last.
     pub facts: CaseFacts,
 }
@@ -74,6 +76,8 @@ pub struct CaseFacts {
     pub attended_at: Option<Timestamp>,
     /// When a person last did something on it.
     pub person_at: Option<Timestamp>,
+    /// How many escalations that joined it the resolution knows of.
+    pub joins: u64,
 }
 
 impl CaseFacts {

@@ -45,6 +45,7 @@ impl Case {
             case_id: request.case_id.clone(),
             escalated_at: at,
             continuation,
+            joins: 0,
             facts: CaseFacts {
                 version: 0,
                 status: CaseStatus::Investigating,
@@ -52,6 +53,7 @@ impl Case {
                 missed: None,
                 attended_at: None,
                 person_at: None,
+                joins: 0,
             },
         }
     }
@@ -218,8 +220,10 @@ pub(super) fn hear(
             if facts.case.as_ref().is_none_or(|case| case.facts.version >= news.version) {
                 return Ok(Decision::nothing());
             }
-            let waits = asked_since_escalated(facts);
-            silence::supersede_updates(&mut draft);
+            // Asked for again in the moment in which it was solved: the resolution has not heard of that yet.
+            let joined = facts.case.as_ref().is_some_and(|case| case.joins > news.joins);
+            let waits = asked_since_escalated(facts) || joined;
+            silence::supersede_everything(&mut draft);
             // Said while the case is still open: it ends on the channel it went on by.
             tell_resolved(&mut draft, message)?;
             learn(&mut draft, &news);

@@ -416,7 +416,8 @@ impl Event {
             Self::Escalated { .. } | Self::EscalationJoined { .. } => "conversation.escalated",
             Self::SlaWarned { .. } | Self::Reminded { .. } => "sla.warning",
             Self::SlaBreached { .. } | Self::SilenceBroken { .. } => "sla.breached",
-            Self::Nudged { .. } | Self::SupervisorAlarmed { .. } => "silence.nudged",
+            Self::Nudged { .. } => "silence.nudged",
+            Self::SupervisorAlarmed { .. } => "escalation_requested",
             Self::CustomerUnreachable { .. } => "customer.unreachable",
             Self::StandingKnown { .. }
             | Self::ClocksChanged { .. }

@@ -18,7 +18,7 @@ pub(super) fn resolve(
 ) -> Result<Decision<Conversation>, Rejection> {
     let Some(change) = moved(facts, Move::Resolve, cx)? else { return Ok(Decision::nothing()) };
     let mut draft = Draft::new(facts, cx);
-    silence::supersede_updates(&mut draft);
+    silence::supersede_everything(&mut draft);
     escalation::close_case(&mut draft);
     let summary = summary.as_deref().and_then(non_empty);
     let said = outcome.is_some() || summary.is_some();

@@ -58,7 +58,7 @@ fn title(topic: &str) -> &str {
         "silence.nudged" => "A customer is about to wait too long",
         "conversation.escalated" | "resolution.created" => "A case was opened",
         "resolution.completed" => "A case was resolved",
-        "escalation_requested" => "An escalation was asked for",
+        "escalation_requested" => "The machine is alone with a customer: a person is needed",
         "automation.executed" => "A schedule or a rule has run",
         "error" => "Something failed",
         "endpoint.test" => "This is a test: mails to this address arrive",

@@ -37,6 +37,8 @@ pub struct Facts {
     pub severity: Severity,
     /// Where it stands.
     pub status: CaseStatus,
+    /// Where it stood before it was solved.
+    pub status_before: CaseStatus,
     /// When it is expected to be solved.
     pub window: Option<Window>,
     /// The end of the window, once it passed unmet.
@@ -65,6 +67,8 @@ pub struct Facts {
     pub recent_notes: VecDeque<NoteId>,
     /// The newest words to the customer.
     pub recent_updates: VecDeque<MessageId>,
+    /// How many escalations have joined it.
+    pub joins: u64,
     /// The newest escalations that joined it.
     pub recent_joins: VecDeque<ResolutionId>,
 }
@@ -139,6 +143,7 @@ impl State {
                 owning_team: owning_team.clone(),
                 severity: *severity,
                 status: CaseStatus::Investigating,
+                status_before: CaseStatus::Investigating,
                 window: *window,
                 missed: None,
                 continuation: continuation.clone(),
@@ -153,6 +158,7 @@ impl State {
                 handed_back: false,
                 recent_notes: VecDeque::new(),
                 recent_updates: VecDeque::new(),
+                joins: 0,
                 recent_joins: VecDeque::new(),
             }));
         } else if let Some(facts) = &mut self.0 {
@@ -176,6 +182,7 @@ impl Facts {
             missed: self.missed,
             attended_at: self.attended_at,
             person_at: self.person_at,
+            joins: self.joins,
         }
     }
 
@@ -185,6 +192,7 @@ impl Facts {
             // Handled by the state as a whole: a case opens once.
             Event::Opened { .. } => {}
             Event::Joined { request, .. } => {
+                self.joins += 1;
                 remember(&mut self.recent_joins, request.resolution_id);
                 self.handed_back = false;
                 self.severity = request.severity.unwrap_or(self.severity);
@@ -203,6 +211,7 @@ impl Facts {
             }
             Event::Resumed { at } => self.clock.go_on(*at),
             Event::Resolved { at, root_cause, fix_description, .. } => {
+                self.status_before = self.status;
                 self.status = CaseStatus::Resolved;
                 self.resolved_at = Some(*at);
                 self.root_cause.clone_from(root_cause);
@@ -212,7 +221,9 @@ impl Facts {
                 self.clock.paused_at = None;
             }
             Event::Reopened { at } => {
-                self.status = CaseStatus::Investigating;
+                // The last that a person said of it: a fix is out where there was one, else where it stood.
+                let fixed = self.fix_description.is_some();
+                self.status = if fixed { CaseStatus::Monitoring } else { self.status_before };
                 self.resolved_at = None;
                 self.handed_back = false;
                 // What was expected then was expected of the first solution.

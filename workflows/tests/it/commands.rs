@@ -268,6 +268,7 @@ fn case_facts() -> impl Strategy<Value = CaseFacts> {
             missed,
             attended_at,
             person_at,
+            joins: 0,
         },
     )
 }

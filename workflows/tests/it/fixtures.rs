@@ -241,6 +241,7 @@ fn case_facts() -> CaseFacts {
         missed: Some(moment("08:00")),
         attended_at: Some(moment("08:10")),
         person_at: Some(moment("08:20")),
+        joins: 1,
     }
 }
 

@@ -10,7 +10,7 @@ use throughline_workflows::{
 use super::{BACKOFF, HOURLY, INTERVAL, MARGIN, span, told::Case};
 
 pub(super) fn check(case: &Case<'_>, broken: &mut Vec<String>) {
-    let mut overdue: BTreeSet<Timestamp> = BTreeSet::new();
+    let mut overdue: BTreeSet<(Timestamp, Timestamp)> = BTreeSet::new();
     let mut late: BTreeSet<Timestamp> = BTreeSet::new();
     let mut began: Option<Timestamp> = None;
     let mut waited = false;
@@ -21,20 +21,22 @@ pub(super) fn check(case: &Case<'_>, broken: &mut Vec<String>) {
         let resumed = case.accepted.iter().any(|said| said.bounced_at == Some(from));
         // What bounced too late to be made good is a breach, however soon the next channel takes it.
         if let Some(began) = began.filter(|_| resumed) {
-            late.insert(self::due(case, began, from - Span::from_millis(1), from));
+            late.insert(self::due(case, began, from - Span::from_millis(1), from).1);
         }
         let received = case.received(from);
-        if waits && !waited && !(resumed && received.is_none() && began.is_some()) {
-            began = Some(received.unwrap_or(from));
+        if !waited && received.is_some() {
+            began = received;
+        } else if waits && !waited && !(resumed && began.is_some()) {
+            began = Some(from);
         }
         waited = waits;
         let Some(began) = began.filter(|_| waits) else { continue };
-        let due = self::due(case, began, from, from);
+        let (since, due) = self::due(case, began, from, from);
         // Exactly at the due time is in time.
         if to <= due {
             continue;
         }
-        overdue.insert(due);
+        overdue.insert((since, due));
         let latest = latest(case, due, began, to);
         if to > latest {
             broken.push(format!(
@@ -44,33 +46,41 @@ pub(super) fn check(case: &Case<'_>, broken: &mut Vec<String>) {
             ));
         }
     }
-    let recorded: BTreeSet<Timestamp> = case
+    let recorded: BTreeSet<_> = case
         .told
         .events
         .iter()
         .filter_map(|recorded| match recorded.event {
-            Event::SilenceBroken { due_at, .. } => Some(due_at),
+            Event::SilenceBroken { since, due_at, .. } => Some((since, due_at)),
             _ => None,
         })
         .collect();
-    for due in overdue.difference(&recorded) {
-        broken.push(format!("the silence that was due to end at {due} did not, and no breach is recorded"));
+    // One silence is one breach, whatever becomes known later of when it should have ended.
+    for (since, due) in &overdue {
+        if !recorded.iter().any(|(began, due_at)| began == since || due_at == due) {
+            broken
+                .push(format!("the silence that was due to end at {due} did not, and no breach is recorded"));
+        }
     }
-    for due in recorded.iter().filter(|due| !overdue.contains(due) && !late.contains(due)) {
-        broken.push(format!("a breach is recorded of what was due at {due}, and the customer had heard"));
+    for (_, due_at) in &recorded {
+        if !overdue.iter().any(|(_, due)| due == due_at) && !late.contains(due_at) {
+            broken.push(format!(
+                "a breach is recorded of what was due at {due_at}, and the customer had heard"
+            ));
+        }
     }
 }
 
-/// By when a customer must hear who waits at `at`, of what they had heard by `heard_by`.
-fn due(case: &Case<'_>, began: Timestamp, heard_by: Timestamp, at: Timestamp) -> Timestamp {
+/// Since when a customer who waits at `at` has heard nothing, of what they had heard by `heard_by`; and by when they
+/// must hear.
+fn due(case: &Case<'_>, began: Timestamp, heard_by: Timestamp, at: Timestamp) -> (Timestamp, Timestamp) {
     let heard =
         case.accepted.iter().rev().find(|said| !said.unheard && said.at <= heard_by && said.holds_at(at));
     let since = heard.map_or(began, |said| said.at.max(began));
     let promised =
         heard.and_then(|said| case.queued.get(&said.message_id)).and_then(|queued| queued.promises);
-    promised
-        .filter(|promised| *promised > since)
-        .map_or(since + INTERVAL, |promised| promised.min(since + INTERVAL))
+    let latest = since + INTERVAL;
+    (since, promised.filter(|promised| *promised > since).map_or(latest, |promised| promised.min(latest)))
 }
 
 /// How late what was `due` may be, for reasons that are not the engine's.

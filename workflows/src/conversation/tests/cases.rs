@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn news(version: u64, status: CaseStatus) -> CaseFacts {
-    CaseFacts { version, status, window: None, missed: None, attended_at: None, person_at: None }
+    CaseFacts { version, status, window: None, missed: None, attended_at: None, person_at: None, joins: 0 }
 }
 
 fn hear(report: CaseReport) -> Command {
@@ -286,4 +286,23 @@ fn handing_back_leaves_the_case_as_it_is() {
         (Status::AwaitingAgent, Some(&CaseOrder::HandBack))
     );
     assert!(story.facts().open_case().is_some());
+}
+
+#[test]
+fn a_case_asked_for_again_in_the_moment_in_which_it_is_solved_does_not_end_the_conversation() {
+    let mut story = escalated();
+    story.at("11:00").grace(escalate(2));
+    // The resolution solved the case before it heard of the second escalation.
+    story
+        .at("11:00")
+        .tell(hear(CaseReport::Resolved { facts: news(2, CaseStatus::Resolved), message: None }));
+    assert_eq!(story.facts().status, Status::AwaitingAgent, "a person must look at it");
+    assert_eq!(story.facts().outcome, None);
+
+    // The one that had heard of it ends both.
+    let mut story = escalated();
+    story.at("11:00").grace(escalate(2));
+    let facts = CaseFacts { joins: 1, ..news(3, CaseStatus::Resolved) };
+    story.at("11:05").tell(hear(CaseReport::Resolved { facts, message: None }));
+    assert_eq!(story.facts().status, Status::Resolved);
 }

@@ -209,7 +209,7 @@ fn several_missed_updates_are_one() {
     story.down_until(on_day(2, "10:00")).tell(Command::Look);
     story.until(on_day(2, "10:01"));
     assert_eq!(updates(&story), [(on_day(2, "10:00"), Purpose::Waiting, Channel::Sms)]);
-    assert_eq!(broken(&story), [(moment("21:00"), moment("21:00"), BreachReason::NotAccepted)]);
+    assert_eq!(broken(&story), [(moment("21:00"), moment("21:00"), BreachReason::Late)]);
     assert_eq!(story.times(nudged), [], "the machine has written: nobody must be asked to");
 }
 
@@ -331,7 +331,7 @@ fn a_stricter_policy_makes_no_breach_before_it_came_into_force() {
     let strict = Policy { version: 2, since: moment("15:00"), updates, ..Policy::default() };
     story.policies = story.policies.clone().changed(strict);
     story.line(Channel::Sms, Line::Silent).tell(Command::AdoptPolicy).at("15:01");
-    assert_eq!(broken(&story), [(moment("15:00"), moment("11:00"), BreachReason::NotAccepted)]);
+    assert_eq!(broken(&story), [(moment("15:00"), moment("11:00"), BreachReason::Late)]);
 }
 
 #[test]
