@@ -9,7 +9,7 @@
 //! | sent | nothing | `DeliveryChanged(failed)`, and the next channel gets it |
 //! | delivered, read | nothing | nothing |
 //! | failed | nothing | nothing |
-//! | superseded | `DeliveryChanged(sent)`: the truth | nothing |
+//! | superseded | `DeliveryChanged(sent)`: the truth, and what took the machine's words' place is superseded | nothing |
 //! | no longer known | nothing | nothing |
 
 use super::{
@@ -158,6 +158,10 @@ fn change(facts: &Facts, send: &SentMessage, to: Change, cx: &Context<'_>) -> De
     {
         // Refused at once or much later: another channel gets it now.
         silence::pass_on(&mut draft, &failed);
+    }
+    if status.is_accepted() && send.status == DeliveryStatus::Superseded && send.automatic {
+        // It was taken after all: what went into its place has nothing to add.
+        silence::supersede_updates(&mut draft);
     }
     with(draft.done(), claim)
 }

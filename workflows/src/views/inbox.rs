@@ -151,39 +151,8 @@ impl View for Inbox {
     type Row = InboxRow;
 
     fn fold(row: Option<InboxRow>, event: &Event, meta: &EventMeta<'_>) -> Option<InboxRow> {
-        let mut row = match event {
-            Event::Opened { .. } => InboxRow::opened(event, meta),
-            Event::CustomerKnown { .. }
-            | Event::MessageReceived { .. }
-            | Event::MessageQueued { .. }
-            | Event::DeliveryChanged { .. }
-            | Event::StateChanged { .. }
-            | Event::NoteAdded { .. }
-            | Event::Assigned { .. }
-            | Event::Unassigned { .. }
-            | Event::HandedOff { .. }
-            | Event::Snoozed { .. }
-            | Event::Woken { .. }
-            | Event::TagsChanged { .. }
-            | Event::OutcomeRecorded { .. }
-            | Event::PrioritySet { .. }
-            | Event::StandingKnown { .. }
-            | Event::ClocksChanged { .. }
-            | Event::SlaWarned { .. }
-            | Event::SlaBreached { .. }
-            | Event::Reminded { .. }
-            | Event::Nudged { .. }
-            | Event::Hurried { .. }
-            | Event::Recalled { .. }
-            | Event::SilenceBroken { .. }
-            | Event::CustomerUnreachable { .. }
-            | Event::ReachRetried { .. }
-            | Event::SupervisorAlarmed { .. }
-            | Event::PersonActed { .. }
-            | Event::Escalated { .. }
-            | Event::EscalationJoined { .. }
-            | Event::CaseKnown { .. } => row,
-        }?;
+        let row = if matches!(event, Event::Opened { .. }) { InboxRow::opened(event, meta) } else { row };
+        let mut row = row?;
         row.apply(event, meta);
         Some(row)
     }

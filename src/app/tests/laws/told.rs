@@ -183,7 +183,9 @@ impl<'h> Case<'h> {
             matches!(&recorded.event, Event::DeliveryChanged { at, message_id, status: DeliveryStatus::Superseded, .. }
                 if *at == first.at && *message_id == first.message_id)
         });
-        second.at.since(first.at) <= patience && (came_back || superseded)
+        let asked_at = self.queued.get(&second.message_id).map_or(second.at, |queued| queued.at);
+        (second.at.since(first.at) <= patience && came_back)
+            || (superseded && asked_at <= first.at + patience)
     }
 
     /// Whether the process was down at some time within.

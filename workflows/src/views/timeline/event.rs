@@ -29,75 +29,28 @@ pub fn event_json(conversation_id: ConversationId, event: &Event, meta: &EventMe
 /// Who wrote what the event holds, where that is not simply who asked for it: the engine's acknowledgement is the
 /// engine's, though a customer's message caused it.
 fn author(event: &Event) -> Option<&By> {
-    match event {
-        Event::MessageReceived { by, .. } | Event::MessageQueued { by, .. } | Event::NoteAdded { by, .. } => {
-            Some(by)
-        }
-        Event::Opened { .. }
-        | Event::CustomerKnown { .. }
-        | Event::DeliveryChanged { .. }
-        | Event::StateChanged { .. }
-        | Event::Assigned { .. }
-        | Event::Unassigned { .. }
-        | Event::HandedOff { .. }
-        | Event::Snoozed { .. }
-        | Event::Woken { .. }
-        | Event::TagsChanged { .. }
-        | Event::OutcomeRecorded { .. }
-        | Event::PrioritySet { .. }
-        | Event::StandingKnown { .. }
-        | Event::ClocksChanged { .. }
-        | Event::SlaWarned { .. }
-        | Event::SlaBreached { .. }
-        | Event::Reminded { .. }
-        | Event::Nudged { .. }
-        | Event::Hurried { .. }
-        | Event::Recalled { .. }
-        | Event::SilenceBroken { .. }
-        | Event::CustomerUnreachable { .. }
-        | Event::ReachRetried { .. }
-        | Event::SupervisorAlarmed { .. }
-        | Event::PersonActed { .. }
-        | Event::Escalated { .. }
-        | Event::EscalationJoined { .. }
-        | Event::CaseKnown { .. } => None,
+    if let Event::MessageReceived { by, .. } | Event::MessageQueued { by, .. } | Event::NoteAdded { by, .. } =
+        event
+    {
+        return Some(by);
     }
+    None
 }
 
 fn message_id(event: &Event) -> Option<MessageId> {
-    match event {
-        Event::MessageReceived { message, .. } => Some(message.id),
-        Event::MessageQueued { message, .. } => Some(message.message_id),
-        Event::DeliveryChanged { message_id, .. }
-        | Event::Hurried { message_id, .. }
-        | Event::Recalled { message_id, .. } => Some(*message_id),
-        Event::Opened { .. }
-        | Event::CustomerKnown { .. }
-        | Event::StateChanged { .. }
-        | Event::NoteAdded { .. }
-        | Event::Assigned { .. }
-        | Event::Unassigned { .. }
-        | Event::HandedOff { .. }
-        | Event::Snoozed { .. }
-        | Event::Woken { .. }
-        | Event::TagsChanged { .. }
-        | Event::OutcomeRecorded { .. }
-        | Event::PrioritySet { .. }
-        | Event::StandingKnown { .. }
-        | Event::ClocksChanged { .. }
-        | Event::SlaWarned { .. }
-        | Event::SlaBreached { .. }
-        | Event::Reminded { .. }
-        | Event::Nudged { .. }
-        | Event::SilenceBroken { .. }
-        | Event::CustomerUnreachable { .. }
-        | Event::ReachRetried { .. }
-        | Event::SupervisorAlarmed { .. }
-        | Event::PersonActed { .. }
-        | Event::Escalated { .. }
-        | Event::EscalationJoined { .. }
-        | Event::CaseKnown { .. } => None,
+    if let Event::MessageReceived { message, .. } = event {
+        return Some(message.id);
     }
+    if let Event::MessageQueued { message, .. } = event {
+        return Some(message.message_id);
+    }
+    if let Event::DeliveryChanged { message_id, .. }
+    | Event::Hurried { message_id, .. }
+    | Event::Recalled { message_id, .. } = event
+    {
+        return Some(*message_id);
+    }
+    None
 }
 
 fn details(event: &Event) -> Value {
