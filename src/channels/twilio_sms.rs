@@ -40,6 +40,21 @@ pub struct TwilioSmsSettings {
     pub auth_tokens: Vec<String>,
 }
 
+impl TwilioSmsSettings {
+    fn without_blanks(mut self) -> Self {
+        self.auth_tokens.retain(|token| !token.is_empty());
+        self
+    }
+
+    fn verify(&self, request: &WebhookRequest<'_>) -> Result<Verified, Refusal> {
+        if self.auth_tokens.is_empty() {
+            return without_secret(request);
+        }
+        twilio_signature::verify(&self.auth_tokens, request.url, request.headers, request.body)?;
+        Ok(Verified::Signed)
+    }
+}
+
 /// The adapter behind `POST …/webhooks/twilio/sms`.
 pub struct TwilioSms {
     settings: TwilioSmsSettings,
@@ -47,19 +62,14 @@ pub struct TwilioSms {
 
 impl TwilioSms {
     /// An adapter with these settings. Blank tokens count as none.
-    pub fn new(mut settings: TwilioSmsSettings) -> Self {
-        settings.auth_tokens.retain(|token| !token.is_empty());
-        Self { settings }
+    pub fn new(settings: TwilioSmsSettings) -> Self {
+        Self { settings: settings.without_blanks() }
     }
 }
 
 impl Adapter for TwilioSms {
     fn verify(&self, request: &WebhookRequest<'_>) -> Result<Verified, Refusal> {
-        if self.settings.auth_tokens.is_empty() {
-            return without_secret(request);
-        }
-        twilio_signature::verify(&self.settings.auth_tokens, request.url, request.headers, request.body)?;
-        Ok(Verified::Signed)
+        self.settings.verify(request)
     }
 
     fn receive(

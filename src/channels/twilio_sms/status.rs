@@ -17,7 +17,6 @@ use throughline_workflows::{
 use super::{ANSWER, Fields, TwilioSmsSettings};
 use crate::channels::{
     Adapter, DeliveryReport, Receipt, Refusal, Unreadable, Verified, WebhookRequest, draft::line,
-    twilio_signature, without_secret,
 };
 
 /// The query that names the message: `CONVERSATION.MESSAGE`.
@@ -45,19 +44,14 @@ pub struct TwilioSmsStatus {
 
 impl TwilioSmsStatus {
     /// An adapter with these settings. Blank tokens count as none.
-    pub fn new(mut settings: TwilioSmsSettings) -> Self {
-        settings.auth_tokens.retain(|token| !token.is_empty());
-        Self { settings }
+    pub fn new(settings: TwilioSmsSettings) -> Self {
+        Self { settings: settings.without_blanks() }
     }
 }
 
 impl Adapter for TwilioSmsStatus {
     fn verify(&self, request: &WebhookRequest<'_>) -> Result<Verified, Refusal> {
-        if self.settings.auth_tokens.is_empty() {
-            return without_secret(request);
-        }
-        twilio_signature::verify(&self.settings.auth_tokens, request.url, request.headers, request.body)?;
-        Ok(Verified::Signed)
+        self.settings.verify(request)
     }
 
     fn receive(
