@@ -197,7 +197,10 @@ impl Engine {
             class: AppendClass::Inbound,
             ..Append::default()
         };
-        match host.journal.commit(append).await {
+        let at_the_door = self.shared.gauges.at_the_door();
+        let committed = host.journal.commit(append).await;
+        drop(at_the_door);
+        match committed {
             Ok(_) => Ok(Accepted::New),
             Err(CommitError::ClaimTaken { .. }) => Ok(Accepted::Duplicate),
             Err(error) => Err(SendError::from_refusal(crate::order::refusal_of(error))),

@@ -96,6 +96,9 @@ impl Lanes {
     }
 }
 
+/// While the door is busy, only one in so many messages is handled beside it.
+const YIELDING: usize = 16;
+
 /// Runs until the engine drains; then waits for the turns that have begun.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
@@ -113,7 +116,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 Err(error) => tracing::error!(%error, "the inbox could not be read"),
             }
         }
-        while working.len() < most
+        // What is durable can wait a moment; a provider that gets no answer sends again.
+        let most_now = if shared.gauges.is_door_busy() { most.div_ceil(YIELDING) } else { most };
+        while working.len() < most_now
             && let Some((lane, queued)) = lanes.next()
         {
             let shared = shared.clone();

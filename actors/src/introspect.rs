@@ -24,6 +24,7 @@ use throughline_workflows::{
 use uuid::Uuid;
 
 use crate::{
+    armed,
     engine::Engine,
     order::EntityRef,
     performer::activity_id,
@@ -246,15 +247,26 @@ impl Engine {
         history.map_err(InspectError::Unreadable)
     }
 
-    /// Armed timers that fire up to `before`, in due order, at most `limit`.
+    /// Armed timers that fire up to `before`, in the order in which they fire, at most `limit`.
+    ///
+    /// The store finds an entity by its earliest timer; the others are read from its last record.
     ///
     /// # Errors
     /// What the store says if it cannot be read.
     pub fn timers(&self, before: Option<Timestamp>, limit: usize) -> Result<Vec<TimerRow>, String> {
-        let up_to = before.map_or(u64::MAX, Timestamp::as_millis);
-        let timers =
-            self.shared.host.journal.timers(None, up_to, limit).map_err(|error| error.to_string())?;
-        Ok(timers.into_iter().map(timer_row).collect())
+        let rows =
+            armed::listed(&self.shared.host.journal, before.map_or(u64::MAX, Timestamp::as_millis), limit);
+        Ok(rows.map_err(|error| error.to_string())?.into_iter().map(timer_row).collect())
+    }
+
+    /// How many entities wait for a timer, counted up to `limit`, and how many timers of theirs fired without effect.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub fn timers_counted(&self, limit: usize) -> Result<(usize, usize), String> {
+        let found =
+            self.shared.host.journal.timers(None, u64::MAX, limit).map_err(|error| error.to_string())?;
+        Ok((found.len(), found.iter().filter(|timer| timer.stuck > 0).count()))
     }
 
     /// Pending activities in due order, at most `limit`.

@@ -34,6 +34,7 @@ pub mod settle;
 pub mod testing;
 
 mod activities;
+mod armed;
 mod entity;
 mod idempotency;
 mod rehydrate;

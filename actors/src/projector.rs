@@ -5,7 +5,8 @@
 //! and a reader who has just written can wait for its own `seq`.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    any::Any,
+    collections::{HashMap, HashSet, hash_map::Entry},
     marker::PhantomData,
     sync::Arc,
     time::Duration,
@@ -43,6 +44,9 @@ const ROW_BYTES_MAX: usize = throughline_storage::store::VALUE_BYTES_MAX - 256;
 /// Feed groups folded into one commit at most.
 const GROUPS_MAX: usize = 256;
 
+/// Rows kept as they are stored, at most.
+const KNOWN_MAX: usize = 16_384;
+
 /// Before views that could not be fed are fed again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -51,17 +55,31 @@ pub(crate) trait AnyView: Send + Sync {
     fn name(&self) -> &'static str;
     fn revision(&self) -> u16;
     fn kind(&self) -> &'static str;
-    /// The encoded row after the record's events, and its order.
-    fn fold(
-        &self,
-        row: Option<&[u8]>,
-        entity: &EntityRef,
-        record: &Record,
-        first_seq: u64,
-    ) -> Result<Option<(u64, Vec<u8>)>, String>;
+    /// The events of a record, read once for all views of their kind.
+    fn events(&self, entity: &EntityRef, record: &Record) -> Result<Box<dyn Any>, String>;
+    /// A stored row.
+    fn decode(&self, row: &[u8]) -> Result<AnyRow, String>;
+    /// The row after the record's events.
+    fn fold(&self, row: Option<AnyRow>, events: &dyn Any, told: &Told<'_>) -> Result<Option<AnyRow>, String>;
+    /// A row's order, and the row as it is stored.
+    fn encode(&self, row: &AnyRow) -> Option<(u64, Vec<u8>)>;
+}
+
+/// A row of whichever view.
+type AnyRow = Box<dyn Any + Send>;
+
+/// What the events of one record have in common.
+pub(crate) struct Told<'a> {
+    entity: Uuid,
+    version: u64,
+    first_seq: u64,
+    at: Timestamp,
+    meta: &'a RecordMeta,
 }
 
 pub(crate) struct ViewOf<V>(pub(crate) PhantomData<fn() -> V>);
+
+type EventOf<V> = <<V as View>::Source as Workflow>::Event;
 
 impl<V: View> AnyView for ViewOf<V> {
     fn name(&self) -> &'static str {
@@ -76,30 +94,40 @@ impl<V: View> AnyView for ViewOf<V> {
         V::Source::KIND
     }
 
-    fn fold(
-        &self,
-        row: Option<&[u8]>,
-        entity: &EntityRef,
-        record: &Record,
-        first_seq: u64,
-    ) -> Result<Option<(u64, Vec<u8>)>, String> {
-        let mut row =
-            row.map(codec::decode::<V::Row>).transpose().map_err(|error| format!("{}: {error}", V::NAME))?;
-        let meta: RecordMeta = codec::decode(&record.metadata).map_err(|error| error.to_string())?;
-        for (index, stored) in (0u32..).zip(&record.events) {
-            let event = rehydrate::event::<V::Source>(stored, entity, record.version)?;
+    fn events(&self, entity: &EntityRef, record: &Record) -> Result<Box<dyn Any>, String> {
+        let events =
+            record.events.iter().map(|stored| rehydrate::event::<V::Source>(stored, entity, record.version));
+        Ok(Box::new(events.collect::<Result<Vec<EventOf<V>>, _>>()?))
+    }
+
+    fn decode(&self, row: &[u8]) -> Result<AnyRow, String> {
+        Ok(Box::new(codec::decode::<V::Row>(row).map_err(|error| format!("{}: {error}", V::NAME))?))
+    }
+
+    fn fold(&self, row: Option<AnyRow>, events: &dyn Any, told: &Told<'_>) -> Result<Option<AnyRow>, String> {
+        let another = || format!("{}: a row or event of another view", V::NAME);
+        let events = events.downcast_ref::<Vec<EventOf<V>>>().ok_or_else(another)?;
+        let mut row = match row {
+            Some(row) => Some(*row.downcast::<V::Row>().map_err(|_| another())?),
+            None => None,
+        };
+        for (index, event) in (0u32..).zip(events) {
             let meta = EventMeta {
-                entity: entity.id,
-                version: record.version,
+                entity: told.entity,
+                version: told.version,
                 index,
-                seq: first_seq + u64::from(index),
-                at: Timestamp::from_millis(record.at_ms),
-                by: &meta.by,
-                cause: &meta.cause,
+                seq: told.first_seq + u64::from(index),
+                at: told.at,
+                by: &told.meta.by,
+                cause: &told.meta.cause,
             };
-            row = V::fold(row, &event, &meta);
+            row = V::fold(row, event, &meta);
         }
-        Ok(row.map(|row| (V::order(&row), codec::encode(&row))))
+        Ok(row.map(|row| Box::new(row) as AnyRow))
+    }
+
+    fn encode(&self, row: &AnyRow) -> Option<(u64, Vec<u8>)> {
+        row.downcast_ref::<V::Row>().map(|row| (V::order(row), codec::encode(row)))
     }
 }
 
@@ -150,15 +178,24 @@ struct Projector {
     checkpoints: Vec<u64>,
     batches: u64,
     damaged: HashSet<(String, Uuid)>,
+    /// Rows as they are stored, of the entities touched last: who writes now will often write again soon.
+    known: Rows,
 }
 
-/// Rows touched by a batch: order before, and row after.
-type Touched = BTreeMap<(usize, TenantId, Uuid), Change>;
+/// Which row: its view's place in the list of views, and whose it is.
+type RowKey = (usize, TenantId, Uuid);
 
+/// Rows by whose they are, each with the order it stands at in the store; none where there is none.
+type Rows = HashMap<RowKey, Option<(u64, AnyRow)>>;
+
+/// A row touched by a batch.
 struct Change {
     former_order: Option<u64>,
-    row: Option<(u64, Vec<u8>)>,
+    row: Option<AnyRow>,
 }
+
+/// Rows touched by a batch.
+type Touched = HashMap<RowKey, Change>;
 
 impl Projector {
     async fn new(shared: &Shared) -> Result<Self, String> {
@@ -174,7 +211,7 @@ impl Projector {
             }
             checkpoints.push(stored(&**view).checkpoint(journal).map_err(|error| error.to_string())?);
         }
-        Ok(Self { checkpoints, batches: 0, damaged: HashSet::new() })
+        Ok(Self { checkpoints, batches: 0, damaged: HashSet::new(), known: Rows::new() })
     }
 
     fn lowest(&self) -> u64 {
@@ -186,10 +223,18 @@ impl Projector {
         let (after, checkpoints, shared_too) = (self.lowest(), self.checkpoints.clone(), shared.clone());
         self.batches += 1;
         let all = self.batches.is_multiple_of(CHECKPOINT_EVERY);
-        let folded = tokio::task::spawn_blocking(move || fold_batch(&shared_too, after, &checkpoints, all))
-            .await
-            .map_err(|error| error.to_string())??;
-        let Some(folded) = folded else { return Ok(false) };
+        // Given back once the rows are stored as they are known here.
+        let mut known = std::mem::take(&mut self.known);
+        let folded = tokio::task::spawn_blocking(move || {
+            let folded = fold_batch(&shared_too, after, &checkpoints, all, &mut known)?;
+            Ok::<_, String>((folded, known))
+        })
+        .await
+        .map_err(|error| error.to_string())??;
+        let (Some(folded), known) = folded else {
+            self.known = folded.1;
+            return Ok(false);
+        };
         for (kind, entity, error) in folded.damaged {
             if self.damaged.insert((kind.clone(), entity)) {
                 tracing::error!("entity.kind" = %kind, "entity.id" = %entity, %error, "a record could not be folded into a view");
@@ -199,6 +244,7 @@ impl Projector {
             let append = Append { rows: folded.rows, ..Append::default() };
             shared.commit_patiently(append).await.map_err(|error| error.to_string())?;
         }
+        self.known = known;
         for checkpoint in &mut self.checkpoints {
             *checkpoint = (*checkpoint).max(folded.last_seq);
         }
@@ -217,6 +263,7 @@ fn fold_batch(
     after: u64,
     checkpoints: &[u64],
     all_checkpoints: bool,
+    known: &mut Rows,
 ) -> Result<Option<Folded>, String> {
     let journal = &shared.host.journal;
     let groups = journal.feed(after, GROUPS_MAX).map_err(|error| error.to_string())?;
@@ -228,14 +275,22 @@ fn fold_batch(
         let Some((kind, views)) = by_kind.get(entry.stream.kind.as_str()) else { continue };
         let Ok(tenant) = entry.stream.tenant.parse::<TenantId>() else { continue };
         let entity = EntityRef { tenant, kind, id: entry.stream.entity };
-        match read(journal, entry) {
-            Ok((stored, record)) => {
+        let read = read(journal, entry).and_then(|(stored, record)| {
+            let meta = codec::decode::<RecordMeta>(&record.metadata).map_err(|error| error.to_string())?;
+            let first = views.first().ok_or("no view")?;
+            let events = shared.views[*first].events(&entity, &record)?;
+            Ok((stored.first_seq, record, meta, events))
+        });
+        match read {
+            Ok((first_seq, record, meta, events)) => {
+                let at = Timestamp::from_millis(record.at_ms);
+                let told = Told { entity: entity.id, version: record.version, first_seq, at, meta: &meta };
                 for view in views {
-                    if stored.first_seq + record.events.len() as u64 <= checkpoints[*view] + 1 {
+                    if first_seq + record.events.len() as u64 <= checkpoints[*view] + 1 {
                         continue; // This view has folded it already.
                     }
                     if let Err(error) =
-                        fold_record(shared, *view, &entity, &record, stored.first_seq, &mut touched)
+                        fold_record(shared, *view, &entity, &*events, &told, known, &mut touched)
                     {
                         damaged.push((entry.stream.kind.clone(), entity.id, error));
                     }
@@ -244,16 +299,33 @@ fn fold_batch(
             Err(error) => damaged.push((entry.stream.kind.clone(), entity.id, error)),
         }
     }
+    if known.len() + touched.len() > KNOWN_MAX {
+        known.clear();
+    }
     let mut rows = Vec::new();
-    let changed: HashSet<usize> = touched.keys().map(|(view, ..)| *view).collect();
-    for ((view, tenant, entity), change) in touched {
-        let view = stored(&*shared.views[view]);
-        match (change.row, change.former_order) {
-            (Some((order, row)), former) => {
-                rows.extend(view.put(tenant.as_str(), entity, former, order, row))
+    let mut changed = HashSet::new();
+    for (key, change) in touched {
+        let (view, tenant, entity) = &key;
+        changed.insert(*view);
+        let encoded = change.row.as_ref().and_then(|row| shared.views[*view].encode(row));
+        let stored = stored(&*shared.views[*view]);
+        match (encoded, change.former_order) {
+            (Some((_, row)), _) if row.len() > ROW_BYTES_MAX => {
+                // One row that does not fit must not keep all lists from going on: it stays as it was.
+                let error = format!("its row of {} bytes is larger than a row may be", row.len());
+                damaged.push((shared.views[*view].kind().to_owned(), *entity, error));
+                continue;
             }
-            (None, Some(former)) => rows.extend(view.remove(tenant.as_str(), entity, former)),
-            (None, None) => {}
+            (Some((order, row)), former) => {
+                rows.extend(stored.put(tenant.as_str(), *entity, former, order, row));
+                known.insert(key, change.row.map(|row| (order, row)));
+            }
+            (None, former) => {
+                rows.extend(
+                    former.into_iter().flat_map(|former| stored.remove(tenant.as_str(), *entity, former)),
+                );
+                known.insert(key, None);
+            }
         }
     }
     for (at, view) in shared.views.iter().enumerate() {
@@ -280,30 +352,28 @@ fn fold_record(
     shared: &Shared,
     view: usize,
     entity: &EntityRef,
-    record: &Record,
-    first_seq: u64,
+    events: &dyn Any,
+    told: &Told<'_>,
+    known: &mut Rows,
     touched: &mut Touched,
 ) -> Result<(), String> {
-    let at = (view, entity.tenant.clone(), entity.id);
-    if !touched.contains_key(&at) {
-        let found = stored(&*shared.views[view])
-            .row(&shared.host.journal, entity.tenant.as_str(), entity.id)
-            .map_err(|error| error.to_string())?;
-        let former_order = found.as_ref().map(|row| row.order);
-        let row = found.map(|row| (row.order, row.bytes));
-        touched.insert(at.clone(), Change { former_order, row });
-    }
-    if let Some(change) = touched.get_mut(&at) {
-        let row = change.row.as_ref().map(|(_, row)| row.as_slice());
-        let folded = shared.views[view].fold(row, entity, record, first_seq)?;
-        if let Some((_, row)) = &folded
-            && row.len() > ROW_BYTES_MAX
-        {
-            // One row that does not fit must not keep all lists from going on.
-            return Err(format!("its row of {} bytes is larger than a row may be", row.len()));
+    let any = &*shared.views[view];
+    let change = match touched.entry((view, entity.tenant.clone(), entity.id)) {
+        Entry::Occupied(change) => change.into_mut(),
+        Entry::Vacant(place) => {
+            let row = match known.remove(place.key()) {
+                Some(row) => row,
+                None => stored(any)
+                    .row(&shared.host.journal, entity.tenant.as_str(), entity.id)
+                    .map_err(|error| error.to_string())?
+                    .map(|row| any.decode(&row.bytes).map(|decoded| (row.order, decoded)))
+                    .transpose()?,
+            };
+            let (former_order, row) = row.unzip();
+            place.insert(Change { former_order, row })
         }
-        change.row = folded;
-    }
+    };
+    change.row = any.fold(change.row.take(), events, told)?;
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Live<W: Workflow> {
     pub(crate) seq: u64,
     pub(crate) head: [u8; 32],
     pub(crate) armed: Vec<Armed>,
+    /// When the timers were last laid out in the store's order of due moments.
+    pub(crate) armed_at_ms: u64,
     pub(crate) snapshot_version: u64,
 }
 
@@ -44,6 +46,7 @@ pub(crate) fn load<W: Workflow>(
         seq: 0,
         head: [0; 32],
         armed: Vec::new(),
+        armed_at_ms: 0,
         snapshot_version: 0,
     };
     if let Some(snapshot) = snapshot {
@@ -55,6 +58,7 @@ pub(crate) fn load<W: Workflow>(
                     seq: snapshot.seq,
                     head: snapshot.head,
                     armed: snapshot.armed,
+                    armed_at_ms: 0,
                     snapshot_version: snapshot.version,
                 };
             }
@@ -64,9 +68,14 @@ pub(crate) fn load<W: Workflow>(
             ),
         }
     }
-    for stored in journal.records(&stream, live.version + 1..=version.unwrap_or(u64::MAX)) {
+    // From the snapshot's own record on: it knows the time, which the snapshot does not hold.
+    for stored in journal.records(&stream, live.version..=version.unwrap_or(u64::MAX)) {
         let stored = stored.map_err(|error| error.to_string())?;
         let record = stored.decode().map_err(|error| error.to_string())?;
+        live.armed_at_ms = record.at_ms;
+        if record.version == live.version {
+            continue;
+        }
         for bytes in &record.events {
             W::evolve(&mut live.state, &event::<W>(bytes, entity, record.version)?);
         }

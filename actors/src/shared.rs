@@ -58,6 +58,9 @@ pub(crate) struct Kind {
     pub(crate) policy_changed: Option<AnyCommand>,
 }
 
+/// From so many messages at once on, the door is busy: more than a few providers send at once only in a burst.
+const DOOR_BUSY: usize = 24;
+
 /// What the engine's tasks are busy with.
 #[derive(Default)]
 pub(crate) struct TaskGauges {
@@ -65,9 +68,30 @@ pub(crate) struct TaskGauges {
     timers: AtomicUsize,
     activities: AtomicUsize,
     relayed: AtomicU64,
+    door: AtomicUsize,
+}
+
+/// A message that waits at the door to become durable, for as long as this lives.
+pub(crate) struct AtTheDoor<'a>(&'a AtomicUsize);
+
+impl Drop for AtTheDoor<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl TaskGauges {
+    /// Counts one more message that waits to become durable.
+    pub(crate) fn at_the_door(&self) -> AtTheDoor<'_> {
+        self.door.fetch_add(1, Ordering::Relaxed);
+        AtTheDoor(&self.door)
+    }
+
+    /// Whether so many messages wait at the door that the work behind it had better make room.
+    pub(crate) fn is_door_busy(&self) -> bool {
+        self.door.load(Ordering::Relaxed) >= DOOR_BUSY
+    }
+
     pub(crate) fn intake_waiting(&self, count: usize) {
         self.intake.store(count, Ordering::Relaxed);
     }

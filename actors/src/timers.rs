@@ -7,7 +7,10 @@
 use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::FutureExt;
-use throughline_storage::append::{Append, PendingKey, StreamId, Timer, TimerKey};
+use throughline_storage::{
+    append::{Append, PendingKey, StreamId, Timer, TimerKey},
+    envelope::Armed,
+};
 use throughline_workflows::{
     time::Timestamp,
     workflow::{By, Cause, CauseKind},
@@ -16,7 +19,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
-    backoff,
+    armed, backoff,
     order::{Along, CommandMeta, Order, Refusal, Rejected},
     shared::Shared,
     turn,
@@ -185,11 +188,25 @@ async fn fire(shared: &Shared, timer: Timer) {
     .await;
 }
 
-/// Arms a timer again, later.
+/// Arms a timer again, later, and with its first failure those after it, which its turn would have armed: one that
+/// fires in vain must not hold up another that would not.
 async fn put_off(shared: &Shared, timer: Timer) {
+    let now = shared.host.clock.now();
+    let stream = &timer.key.stream;
+    let all = if timer.stuck == 0 { armed::of(&shared.host.journal, stream) } else { Ok(Vec::new()) };
+    let all = all.unwrap_or_else(|error| {
+        tracing::error!(%error, "the other timers of an entity could not be read");
+        Vec::new()
+    });
+    let place = |armed: &Armed| (armed.due_ms, armed.name.clone());
+    let later = (timer.due_ms, timer.key.name.clone());
+    let others = armed::indexed(&all, now.as_millis()).filter(|other| place(other) > later);
     let append = Append {
         consume: vec![PendingKey::Timer(timer.key.clone())],
-        arm: vec![turn::stuck_again(&timer, shared.host.clock.now())],
+        arm: others
+            .map(|other| armed::timer(stream, other))
+            .chain([turn::stuck_again(&timer, now)])
+            .collect(),
         ..Append::default()
     };
     if let Err(error) = shared.commit_patiently(append).await {

@@ -24,7 +24,7 @@ use throughline_workflows::{
 use uuid::Uuid;
 
 use crate::{
-    backoff,
+    armed, backoff,
     host::Host,
     idempotency,
     order::{EntityRef, Idempotency, Order, Receipt, Refusal, Rejected, panic_text, refusal_of},
@@ -136,11 +136,12 @@ impl<W: Workflow> Turn<W> {
             };
             let mut append = Append::default();
             let version = live.version;
-            let changed = catch_unwind(AssertUnwindSafe(|| self.change_timers(&mut live, &mut append)));
+            let changed = catch_unwind(AssertUnwindSafe(|| self.change_timers(&mut live, now, &mut append)));
             if !changed.map_err(|panic| Refusal::Crashed { panic: panic_text(&*panic), version })? {
                 self.live = Some(live);
                 return Ok(());
             }
+            live.armed_at_ms = now.as_millis();
             let correlation = self.host.minter.mint();
             self.add_record(&mut live, &mut append, now, correlation, &meta, Vec::new(), Vec::new());
             match self.host.journal.commit(append).await {
@@ -195,8 +196,12 @@ impl<W: Workflow> Turn<W> {
             let due = Timestamp::from_millis(timer.due_ms);
             let held = deadline.is_some_and(|deadline| W::deadlines(&live.state).holds(deadline, due));
             if !held {
-                // The clock has moved on since it was armed: the firing means nothing any more.
-                return Ok(Some(Plan { append, claims: Vec::new(), recorded: false, refusal: None }));
+                // The clock has moved on since it was armed: the firing means nothing any more. Unless an upgrade
+                // took the deadline away: then the record goes on to say what is armed now.
+                self.lay_out(live, Decision::nothing(), order, now, &mut append);
+                live.armed_at_ms = now.as_millis();
+                let recorded = append.record.is_some();
+                return Ok(Some(Plan { append, claims: Vec::new(), recorded, refusal: None }));
             }
         }
         let mut refusal = None;
@@ -231,6 +236,7 @@ impl<W: Workflow> Turn<W> {
         if nothing {
             return Ok(None);
         }
+        live.armed_at_ms = now.as_millis();
         let claims = append.claims.iter().map(|claim| claim.key.space.clone()).collect();
         Ok(Some(Plan { append, claims, recorded, refusal }))
     }
@@ -305,7 +311,7 @@ impl<W: Workflow> Turn<W> {
                 begun_at_ms: None,
             });
         }
-        let timers_changed = self.change_timers(live, append);
+        let timers_changed = self.change_timers(live, now, append);
         if !decision.events.is_empty() || !decision.activities.is_empty() || timers_changed {
             let meta = RecordMeta { by: order.meta.by.clone(), cause: order.meta.cause.clone() };
             self.add_record(
@@ -348,28 +354,22 @@ impl<W: Workflow> Turn<W> {
     ///
     /// The comparison is with what the last record armed, not with the deadlines of the old state: so a deadline
     /// that an upgrade adds is armed at the next turn.
-    fn change_timers(&self, live: &mut Live<W>, append: &mut Append) -> bool {
+    fn change_timers(&self, live: &mut Live<W>, now: Timestamp, append: &mut Append) -> bool {
         let wanted: Vec<Armed> = W::deadlines(&live.state)
             .iter()
             .map(|(deadline, due)| Armed { name: deadline.to_string(), due_ms: due.as_millis() })
             .collect();
+        let stream = self.entity.stream();
+        let before: Vec<_> = armed::indexed(&live.armed, live.armed_at_ms).collect();
+        let after: Vec<_> = armed::indexed(&wanted, now.as_millis()).collect();
+        let gone = before.iter().filter(|old| !after.contains(old)).map(|old| armed::key(&stream, old));
+        // A timer that is consumed because it fired is not disarmed a second time.
+        append.disarm.extend(gone.filter(|key| !append.consume.contains(&PendingKey::Timer(key.clone()))));
+        let new = after.iter().filter(|new| !before.contains(new));
+        append.arm.extend(new.map(|new| armed::timer(&stream, new)));
         if wanted == live.armed {
             return false;
         }
-        let stream = self.entity.stream();
-        let key = |armed: &Armed| TimerKey {
-            fire_at_ms: armed.due_ms,
-            stream: stream.clone(),
-            name: armed.name.clone(),
-        };
-        append.disarm.extend(live.armed.iter().filter(|old| !wanted.contains(old)).map(key));
-        append.arm.extend(wanted.iter().filter(|new| !live.armed.contains(new)).map(|new| Timer {
-            key: key(new),
-            due_ms: new.due_ms,
-            stuck: 0,
-        }));
-        // A timer that is consumed because it fired is not disarmed a second time.
-        append.disarm.retain(|key| !append.consume.contains(&PendingKey::Timer(key.clone())));
         live.armed = wanted;
         true
     }

@@ -4,6 +4,8 @@
 
 #[path = "it/activities.rs"]
 mod activities;
+#[path = "it/bells.rs"]
+mod bells;
 #[path = "it/parcel.rs"]
 mod parcel;
 #[path = "it/policies.rs"]

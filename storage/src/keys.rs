@@ -11,7 +11,7 @@
 //! | `p` | tenant, view, revision, … | rows of projections |
 //! | `g` | name | settings and marks of the engine above |
 //! | `f` | first seq | feed groups |
-//! | `t` | moment, tenant, kind, entity, name | armed timers |
+//! | `t` | moment, tenant, kind, entity, name | timers that are found by their moment |
 //! | `a` | moment, tenant, kind, entity, version, index | pending activities |
 //! | `i` | number | inbox entries |
 //! | `d` | id | dead letters |

@@ -133,7 +133,7 @@ pub struct ActorState {
 }
 
 /// An armed timer as operators list it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TimerRow {
     /// The entity's kind.
     pub kind: String,

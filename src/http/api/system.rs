@@ -40,8 +40,11 @@ use super::{
     work::check_own,
 };
 
-/// The most timers or activities that are looked through for one page.
+/// The most activities that are looked through for one page.
 const LOOKED_THROUGH_MAX: usize = 100_000;
+
+/// The most timers that a list knows: each entity's last record is read for them.
+const TIMERS_MAX: usize = 10_000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new()
@@ -202,7 +205,7 @@ async fn timers(
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
     let engine = edge.engine.clone();
-    let rows = read(move || engine.timers(wanted.before, LOOKED_THROUGH_MAX)).await?;
+    let rows = read(move || engine.timers(wanted.before, TIMERS_MAX)).await?;
     let rows = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
     Ok(Json(paging.cut(rows)))
 }

@@ -102,7 +102,7 @@ fn of_the_engine(edge: &Edge, registry: &mut Registry) {
 async fn of_pending_work(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
     let engine = edge.engine.clone();
     let read = move || {
-        let timers = engine.timers(None, COUNTED_MAX)?;
+        let timers = engine.timers_counted(COUNTED_MAX)?;
         let (mut pending, mut letters) = (BTreeMap::new(), BTreeMap::new());
         for activity in engine.activities(COUNTED_MAX)? {
             let failing = if activity.attempts > 0 { "failing" } else { "waiting" };
@@ -111,12 +111,11 @@ async fn of_pending_work(edge: &Edge, registry: &mut Registry) -> Result<(), Pro
         for letter in engine.dead_letters(None)? {
             *letters.entry(letter.kind).or_insert(0) += 1;
         }
-        let stuck = timers.iter().filter(|timer| timer.stuck > 0).count();
-        Ok::<_, String>((timers.len(), stuck, pending, letters))
+        Ok::<_, String>((timers, pending, letters))
     };
     let read = tokio::task::spawn_blocking(read).await.map_err(Problem::unreadable)?;
-    let (timers, stuck, pending, letters) = read.map_err(Problem::unreadable)?;
-    gauge(registry, "timers_armed", "Timers armed, counted up to 100,000", timers as u64);
+    let ((timers, stuck), pending, letters) = read.map_err(Problem::unreadable)?;
+    gauge(registry, "timers_armed", "Entities that wait for a timer, counted up to 100,000", timers as u64);
     gauge(registry, "timers_stuck", "Timers that fired without effect and are armed again", stuck as u64);
     let pending = pending
         .into_iter()

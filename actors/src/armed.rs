@@ -1,0 +1,101 @@
+//! Which of an entity's armed timers can be found by their moment.
+//!
+//! A record says every timer that is armed. The store's order of due moments has a key only for those that must be
+//! found next: what is overdue, and the earliest of the rest. When that one fires, its turn puts the next one there.
+//! So an entity that waits for ten things costs one key, and its turns move one key instead of ten.
+//!
+//! What was put there and is no longer wanted costs nothing but a firing that is dropped, so a key too many never
+//! matters; a key too few would be a promise forgotten. Every function here leans to the safe side.
+
+use std::collections::BTreeMap;
+
+use throughline_storage::{
+    append::{StreamId, Timer, TimerKey},
+    envelope::Armed,
+    journal::{Journal, ReadError},
+};
+
+/// Keys of the order of due moments that are read at once.
+const PAGE: usize = 512;
+
+/// Those of `armed` that must stand in the order of due moments, as seen at `at_ms`: what is due by then, and the
+/// earliest after it.
+pub(crate) fn indexed(armed: &[Armed], at_ms: u64) -> impl Iterator<Item = &Armed> {
+    let next = armed.iter().filter(|timer| timer.due_ms > at_ms).min_by_key(|timer| timer.due_ms);
+    armed.iter().filter(move |timer| timer.due_ms <= at_ms).chain(next)
+}
+
+/// Where a timer stands while it is not stuck.
+pub(crate) fn key(stream: &StreamId, armed: &Armed) -> TimerKey {
+    TimerKey { fire_at_ms: armed.due_ms, stream: stream.clone(), name: armed.name.clone() }
+}
+
+/// A timer as it is armed for the first time.
+pub(crate) fn timer(stream: &StreamId, armed: &Armed) -> Timer {
+    Timer { key: key(stream, armed), due_ms: armed.due_ms, stuck: 0 }
+}
+
+/// Every timer of an entity, as its last record says.
+pub(crate) fn of(journal: &Journal, stream: &StreamId) -> Result<Vec<Armed>, ReadError> {
+    match journal.records(stream, ..).next_back() {
+        Some(stored) => Ok(stored?.decode()?.armed),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Timers that fire up to `up_to_ms`, in the order in which they fire, at most `limit` of them: those in the store's
+/// order, and the others of the same entities.
+pub(crate) fn listed(journal: &Journal, up_to_ms: u64, limit: usize) -> Result<Vec<Timer>, ReadError> {
+    let mut found: BTreeMap<(StreamId, String, u64), Timer> = BTreeMap::new();
+    let mut after: Option<TimerKey> = None;
+    loop {
+        let page = journal.timers(after.as_ref(), up_to_ms, PAGE)?;
+        let Some(last) = page.last().map(|timer| timer.key.clone()) else { break };
+        for timer in page {
+            let stream = timer.key.stream.clone();
+            for other in of(journal, &stream)?.iter().filter(|other| other.due_ms <= up_to_ms) {
+                let place = (stream.clone(), other.name.clone(), other.due_ms);
+                found.entry(place).or_insert_with(|| self::timer(&stream, other));
+            }
+            // How it stands in the order is the truth: a stuck one fires later than it is due.
+            found.insert((stream, timer.key.name.clone(), timer.due_ms), timer);
+        }
+        // What is further on in the order fires later, and so does all else of its entities.
+        if found.values().filter(|timer| timer.key.fire_at_ms <= last.fire_at_ms).count() >= limit {
+            break;
+        }
+        after = Some(last);
+    }
+    let mut timers: Vec<_> = found.into_values().collect();
+    timers.sort_by(|a, b| a.key.cmp(&b.key));
+    timers.truncate(limit);
+    Ok(timers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn armed(name: &str, due_ms: u64) -> Armed {
+        Armed { name: name.to_owned(), due_ms }
+    }
+
+    fn names(timers: &[Armed], at_ms: u64) -> Vec<&str> {
+        indexed(timers, at_ms).map(|timer| timer.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_earliest_is_found_by_its_moment_and_the_others_are_not() {
+        let timers = [armed("late", 30), armed("soon", 10), armed("later", 20)];
+        assert_eq!(names(&timers, 5), ["soon"]);
+        assert_eq!(names(&[], 5), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_overdue_is_found_beside_the_earliest_of_the_rest() {
+        let timers = [armed("late", 30), armed("soon", 10), armed("later", 20)];
+        assert_eq!(names(&timers, 10), ["soon", "later"]);
+        assert_eq!(names(&timers, 25), ["soon", "later", "late"]);
+        assert_eq!(names(&timers, 99), ["late", "soon", "later"]);
+    }
+}
