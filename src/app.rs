@@ -31,7 +31,7 @@ use throughline_storage::{
     blobs::Blobs,
     codec,
     journal::{Journal, JournalOptions},
-    store::sled::{SledOptions, SledStore},
+    store::{self, StoreOptions},
 };
 use throughline_workflows::{
     access::Reads, agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
@@ -187,10 +187,14 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
 async fn open_journal(config: &Config) -> anyhow::Result<(Journal, Clock)> {
     let folder = config.storage.path.clone();
     make_durably(&folder).with_context(|| format!("storage.path: {} cannot be made", folder.display()))?;
-    let options = SledOptions { cache_bytes: config.storage.cache.as_u64() };
+    let engine = match config.storage.engine {
+        config::StorageEngine::Sled => store::Engine::Sled,
+        config::StorageEngine::Fjall => store::Engine::Fjall,
+    };
+    let options = StoreOptions { cache_bytes: config.storage.cache.as_u64() };
     let store = tokio::task::spawn_blocking({
         let folder = folder.clone();
-        move || SledStore::open(folder.join("journal"), options)
+        move || engine.open(folder.join("journal"), options)
     })
     .await?
     .with_context(|| format!("storage.path: {} cannot be opened", folder.display()))?;
@@ -205,7 +209,7 @@ async fn open_journal(config: &Config) -> anyhow::Result<(Journal, Clock)> {
         },
         ..JournalOptions::default()
     };
-    let journal = tokio::task::spawn_blocking(move || Journal::open(Arc::new(store), journal_options))
+    let journal = tokio::task::spawn_blocking(move || Journal::open(store, journal_options))
         .await?
         .context("the journal cannot be read")?;
     let clock = open_clock(config, &journal).await?;

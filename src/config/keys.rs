@@ -61,7 +61,7 @@ pub(super) const KEYS: &[Key] = &[
     plain("server.body_max", "a size from 64KiB to 1GiB, such as \"32MiB\""),
     plain("server.webhook_patience", "a duration from 100ms to 10s, such as \"5s\""),
     text("storage.path", "the path of a folder"),
-    text("storage.engine", "\"sled\""),
+    text("storage.engine", "\"sled\" or \"fjall\""),
     plain("storage.cache", "a size of at least 1MiB, such as \"64MiB\""),
     plain("storage.min_free", SIZE),
     plain("dedupe.keep", "a duration from 1d to 7d, such as \"7d\""),

@@ -86,6 +86,8 @@ pub enum StorageEngine {
     /// The embedded ordered store `sled`.
     #[default]
     Sled,
+    /// The embedded ordered store `fjall`.
+    Fjall,
 }
 
 /// `[dedupe]`: how long a webhook is recognised as one already taken.

@@ -113,7 +113,7 @@ interval = "12h"
             ("config.toml:4: server.public_url cannot be \"care.example.com\"", "a web address such as"),
             ("config.toml:5: server.body_max cannot be \"big\"", "64KiB to 1GiB"),
             ("config.toml:6: server.webhook_patience cannot be \"1h\"", "100ms to 10s"),
-            ("config.toml:9: storage.engine cannot be \"rocks\"", "must be \"sled\""),
+            ("config.toml:9: storage.engine cannot be \"rocks\"", "must be \"sled\" or \"fjall\""),
             ("config.toml:10: storage.path cannot be \"\"", "the path of a folder"),
             ("config.toml:13: actors.shards cannot be 0", "1 to 1024"),
             ("config.toml:14: actors.max_resident cannot be \"many\"", "at least 1"),

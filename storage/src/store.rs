@@ -2,12 +2,20 @@
 //!
 //! Everything above (journal, claims, timers, activities, projections) is written once, against this.
 
+mod engine;
+pub mod fjall;
 mod folder;
 pub mod memory;
 mod panics;
 pub mod sled;
 
 use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use engine::{Engine, StoreOptions};
+
+/// The longest key an engine takes; the empty key is none.
+pub const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
 /// The largest value an engine takes. What is larger belongs into a blob, with the value naming it.
 pub const VALUE_BYTES_MAX: usize = 64 << 10;
@@ -40,8 +48,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] if the batch may not be durable. The store is then *poisoned*: every later commit is
-    /// refused, since a sync that failed once can never be repeated. Only a value larger than [`VALUE_BYTES_MAX`]
-    /// is refused with [`StoreError::Unsuitable`] before anything is written, and poisons nothing.
+    /// refused, since a sync that failed once can never be repeated. Only a value larger than [`VALUE_BYTES_MAX`], or
+    /// a key that is empty or longer than [`KEY_BYTES_MAX`], is refused with [`StoreError::Unsuitable`] before
+    /// anything is written, and poisons nothing.
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
     /// Bytes the engine takes on disk.
@@ -78,16 +87,25 @@ impl Batch {
     /// Refuses what no engine takes, before anything is written.
     ///
     /// # Errors
-    /// [`StoreError::Unsuitable`] if a value is larger than [`VALUE_BYTES_MAX`]: a bug of the caller, which should
-    /// have kept it as a blob. It does not poison the store.
+    /// [`StoreError::Unsuitable`] if a value is larger than [`VALUE_BYTES_MAX`], or a key is empty or longer than
+    /// [`KEY_BYTES_MAX`]: a bug of the caller, which should have kept a large value as a blob. It does not poison the
+    /// store.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        let largest = self.changes.iter().filter_map(|(_, value)| value.as_ref()).map(Vec::len).max();
-        match largest {
-            Some(len) if len > VALUE_BYTES_MAX => Err(StoreError::Unsuitable(format!(
-                "a value of {len} bytes is more than the {VALUE_BYTES_MAX} a store takes: keep it as a blob"
-            ))),
-            _ => Ok(()),
+        for (key, value) in &self.changes {
+            if key.is_empty() || key.len() > KEY_BYTES_MAX {
+                return Err(StoreError::Unsuitable(format!(
+                    "a key of {} bytes: a store takes 1 to {KEY_BYTES_MAX}",
+                    key.len()
+                )));
+            }
+            let len = value.as_ref().map_or(0, Vec::len);
+            if len > VALUE_BYTES_MAX {
+                return Err(StoreError::Unsuitable(format!(
+                    "a value of {len} bytes is more than the {VALUE_BYTES_MAX} a store takes: keep it as a blob"
+                )));
+            }
         }
+        Ok(())
     }
 }
 
@@ -126,4 +144,13 @@ fn is_empty_range(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
             from >= to
         }
     }
+}
+
+/// A lock whose holder panicked is taken all the same: what it guarded is poisoned by other means.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> StoreError {
+    StoreError::Io("the store is closed".to_owned())
 }

@@ -30,6 +30,7 @@ const PURE: &[&str] = &[
 /// Crates with only one room to live in.
 const HOMES: &[(&str, &str)] = &[
     ("sled", "storage"),
+    ("fjall", "storage"),
     ("bincode", "storage"),
     ("ractor", "actors"),
     ("axum", "."),
@@ -40,6 +41,7 @@ const HOMES: &[(&str, &str)] = &[
 /// Crates that only one file of their room may name.
 const ONLY_IN: &[(&str, &str, &str)] = &[
     ("sled", "storage/src", "storage/src/store/sled.rs"),
+    ("fjall", "storage/src", "storage/src/store/fjall.rs"),
     ("bincode", "storage/src", "storage/src/codec.rs"),
 ];
 

@@ -136,9 +136,16 @@ impl Format {
                 .map(|(_, value)| value)
         };
         let engine = [("engine", self.engine.to_owned())];
-        for (name, wanted) in engine.iter().chain(&self.fields) {
+        for &(name, ref wanted) in engine.iter().chain(&self.fields) {
             match value_of(name) {
                 Some(value) if value == wanted => {}
+                Some(value) if name == "engine" => {
+                    return Err(StoreError::Unsuitable(format!(
+                        "{path} was made with engine {value} and cannot be opened with engine {wanted}: set \
+                         storage.engine = \"{value}\", or take its content over into a new folder with `throughline \
+                         journal export` and `throughline journal import`"
+                    )));
+                }
                 Some(value) => {
                     return Err(StoreError::Unsuitable(format!(
                         "{path} was made with {name} {value} and cannot be opened with {name} {wanted}: use the \
@@ -169,6 +176,11 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
 /// An operating system's refusal, with the path it concerns.
 pub(super) fn failed(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Io(format!("{}: {error}", path.display()))
+}
+
+/// Damage that keeps an engine from opening its folder, with what the engine says of it.
+pub(super) fn damaged(path: &Path, said: &str) -> StoreError {
+    StoreError::Damaged(format!("{} cannot be opened: `{said}`; {ADVICE}", path.display()))
 }
 
 /// Makes the folder and those above it that are missing, each durable in its parent before the next is made.

@@ -10,13 +10,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use ::sled::{Config, Db, Error, IVec, Iter};
 
-use super::folder::{ADVICE, Folder, Format, LOCK_PAUSE, LOCK_TRIES, failed, sync_folder};
+use super::folder::{ADVICE, Folder, Format, LOCK_PAUSE, LOCK_TRIES, damaged, failed, sync_folder};
 use super::panics::catch;
-use super::{Batch, Pair, Pairs, Store, StoreError, is_empty_range};
+use super::{Batch, Pair, Pairs, Store, StoreError, StoreOptions, closed, is_empty_range, lock};
 
 /// The version of what this file writes into a folder, whatever engine release writes it.
 const FORMAT_VERSION: u32 = 1;
@@ -31,18 +31,8 @@ const FLUSH_EVERY_MS: u64 = 500;
 const DATA: &str = "db";
 const PARAMETERS: &str = "conf";
 
-/// How to open a [`SledStore`].
-#[derive(Clone, Debug)]
-pub struct SledOptions {
-    /// Bytes of pages kept in memory, at least a mebibyte. The process takes more than this: the index comes on top.
-    pub cache_bytes: u64,
-}
-
-impl Default for SledOptions {
-    fn default() -> Self {
-        Self { cache_bytes: 64 << 20 }
-    }
-}
+/// How to open a [`SledStore`]. The process takes more than the cache: the engine's index comes on top.
+pub type SledOptions = StoreOptions;
 
 /// A folder opened with sled.
 pub struct SledStore {
@@ -327,18 +317,6 @@ fn open_data(folder: &Folder) -> Result<File, StoreError> {
 
 fn sync_data(folder: &Folder, data: &File) -> Result<(), StoreError> {
     data.sync_data().map_err(|error| failed(&folder.join(DATA), &error))
-}
-
-fn damaged(path: &Path, said: &str) -> StoreError {
-    StoreError::Damaged(format!("{} cannot be opened: `{said}`; {ADVICE}", path.display()))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn closed() -> StoreError {
-    StoreError::Io("the store is closed".to_owned())
 }
 
 /// What the engine says of damage, without the parts of its words that are only for its authors.

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use throughline_storage::conformance::{self, Place};
-use throughline_storage::store::Store;
 use throughline_storage::store::memory::{Failure, MemoryStore};
-use throughline_storage::store::sled::{SledOptions, SledStore};
+use throughline_storage::store::{Engine, Store, StoreOptions};
 
 #[test]
 fn memory_passes_the_suite() {
@@ -19,12 +18,22 @@ fn memory_behaves_like_a_map() {
 
 #[test]
 fn sled_passes_the_suite() {
-    conformance::run(|| Box::new(Folder::new()));
+    conformance::run(|| Box::new(Folder::new(Engine::Sled)));
 }
 
 #[test]
 fn sled_behaves_like_a_map() {
-    conformance::run_model(40, || Box::new(Folder::new()));
+    conformance::run_model(40, || Box::new(Folder::new(Engine::Sled)));
+}
+
+#[test]
+fn fjall_passes_the_suite() {
+    conformance::run(|| Box::new(Folder::new(Engine::Fjall)));
+}
+
+#[test]
+fn fjall_behaves_like_a_map() {
+    conformance::run_model(40, || Box::new(Folder::new(Engine::Fjall)));
 }
 
 /// Memory that is reopened by cutting the power: only what was durable comes back.
@@ -44,16 +53,16 @@ impl Place for Memory {
     }
 }
 
-struct Folder(tempfile::TempDir);
+struct Folder(Engine, tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+    fn new(engine: Engine) -> Self {
+        Self(engine, tempfile::tempdir().unwrap())
     }
 }
 
 impl Place for Folder {
     fn open(&self) -> Arc<dyn Store> {
-        Arc::new(SledStore::open(self.0.path().join("store"), SledOptions::default()).unwrap())
+        self.0.open(self.1.path().join("store"), StoreOptions::default()).unwrap()
     }
 }

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use throughline_storage::append::*;
 use throughline_storage::journal::{Journal, JournalOptions};
 use throughline_storage::store::memory::MemoryStore;
-use throughline_storage::store::sled::{SledOptions, SledStore};
-use throughline_storage::store::{Batch, Store};
+use throughline_storage::store::{Batch, Engine, Store, StoreOptions};
 use uuid::Uuid;
 
 use crate::world::*;
@@ -182,12 +181,21 @@ async fn a_damaged_snapshot_is_passed_over() {
 }
 
 #[tokio::test]
-async fn the_journal_goes_on_where_it_was_on_the_default_engine() {
+async fn the_journal_goes_on_where_it_was_on_sled() {
+    goes_on_where_it_was(Engine::Sled).await;
+}
+
+#[tokio::test]
+async fn the_journal_goes_on_where_it_was_on_fjall() {
+    goes_on_where_it_was(Engine::Fjall).await;
+}
+
+async fn goes_on_where_it_was(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
     let mut head = None;
     for round in 0..3 {
-        let store = SledStore::open(folder.path().join("db"), SledOptions::default()).unwrap();
-        let journal = Journal::open(Arc::new(store), JournalOptions::default()).unwrap();
+        let store = engine.open(folder.path().join("db"), StoreOptions::default()).unwrap();
+        let journal = Journal::open(store, JournalOptions::default()).unwrap();
         if let Some(head) = head {
             assert_eq!(journal.head(), head);
         }
