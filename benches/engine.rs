@@ -2,40 +2,87 @@
 //!
 //! Nothing here fails on a slow machine: it prints figures, and the ratios between them are what carries over.
 //! Every part runs on a fresh folder below the working directory's `target`, so that it meets the same disk.
+//!
+//! Words after `--` choose: parts by their names, and storage engines by theirs. `large` adds a million conversations
+//! to the parts that count them, `soak` is half an hour; both only where they are named.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "engine/client.rs"]
+mod client;
 #[path = "engine/disk.rs"]
 mod disk;
 #[path = "engine/inside.rs"]
 mod inside;
+#[path = "engine/load.rs"]
+mod load;
 #[path = "engine/served.rs"]
 mod served;
+#[path = "engine/server.rs"]
+mod server;
 #[path = "engine/table.rs"]
 mod table;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+
+use throughline_storage::store::Engine;
+
+/// What is measured unless it is named.
+const PARTS: [&str; 8] = ["commit", "turn", "lag", "webhook", "history", "sustained", "start", "memory"];
+
+/// What is measured only if it is named.
+const LONG: [&str; 3] = ["timers", "large", "soak"];
 
 fn main() {
-    // `cargo bench` passes `--bench`; a name beside it chooses one part.
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let chosen = |part: &str| wanted.is_empty() || wanted.iter().any(|name| part.contains(name.as_str()));
+    // The build tool passes `--bench` along.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let known = |word: &&String| {
+        Engine::named(word).is_none() && !PARTS.contains(&word.as_str()) && !LONG.contains(&word.as_str())
+    };
+    if let Some(word) = words.iter().find(known) {
+        println!("there is no `{word}`: name parts ({}; {}) or engines", PARTS.join(", "), LONG.join(", "));
+        std::process::exit(2);
+    }
+    let named = |word: &str| words.iter().any(|named| named == word);
+    let any_part = PARTS.iter().chain(&LONG[..1]).chain(&LONG[2..]).any(|part| named(part));
+    let chosen = |part: &str| named(part) || (!any_part && PARTS.contains(&part));
+    let any_engine = Engine::ALL.iter().any(|engine| named(engine.name()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    if chosen("commit") {
-        runtime.block_on(inside::commits());
-    }
-    if chosen("turn") {
-        runtime.block_on(inside::turns());
-    }
-    if chosen("webhook") {
-        runtime.block_on(served::webhooks());
-    }
-    if chosen("start") {
-        runtime.block_on(served::starts());
-    }
-    if chosen("timer") {
-        runtime.block_on(inside::timer_lag());
+    for engine in Engine::ALL.into_iter().filter(|engine| !any_engine || named(engine.name())) {
+        runtime.block_on(async {
+            if chosen("commit") {
+                inside::commits(engine).await;
+            }
+            if chosen("turn") {
+                inside::turns(engine).await;
+            }
+            if chosen("lag") {
+                inside::timer_lag(engine).await;
+            }
+            if chosen("webhook") {
+                served::webhooks(engine).await;
+            }
+            if chosen("history") {
+                served::history(engine).await;
+            }
+            if chosen("sustained") {
+                let counts: &[usize] = if named("large") { &[10_000, 1_000_000] } else { &[10_000] };
+                served::sustained(engine, counts, Duration::from_secs(60)).await;
+            }
+            if chosen("timers") {
+                served::timer_burst(engine, 100_000).await;
+            }
+            if chosen("start") {
+                let counts: &[usize] = if named("large") { &[1_000_000] } else { &[10_000, 100_000] };
+                served::starts(engine, counts).await;
+            }
+            if chosen("memory") {
+                served::memory(engine).await;
+            }
+            if chosen("soak") {
+                served::soak(engine, Duration::from_secs(30 * 60)).await;
+            }
+        });
     }
 }
 

@@ -13,7 +13,7 @@ use throughline_storage::{
     blobs::Blobs,
     envelope::{EventBytes, Record},
     journal::{Journal, JournalOptions},
-    store::sled::{SledOptions, SledStore},
+    store::{Batch, Engine as Kind, StoreOptions},
 };
 use throughline_workflows::{
     activity::ConversationActivity,
@@ -36,26 +36,23 @@ use crate::{
 /// How many appends each figure is made of.
 const APPENDS: usize = 20_000;
 
-/// Commit rates by how many wait at once, beside the disk's own.
-pub(crate) async fn commits() {
+/// Commit rates by how many wait at once, beside the disk's own and the bare engine's for the same keys.
+pub(crate) async fn commits(kind: Kind) {
     let table = Table::new(
-        "Durable records a second, 300 bytes each",
-        &["waiting at once", "raw fdatasync", "journal", "of raw"],
+        &format!("{kind}: durable records a second, 300 bytes each"),
+        &["waiting at once", "raw fdatasync", "bare engine", "journal", "of the bare"],
     );
     for waiting in [1, 16, 128, 1024] {
         let raw = disk::raw(waiting, (APPENDS / waiting).clamp(100, 2_000));
+        let bare = bare(kind, waiting);
         let folder = folder("commit");
-        let (journal, _) = open(folder.path());
+        let (journal, _) = open(folder.path(), kind);
         let each = (if waiting == 1 { APPENDS / 10 } else { APPENDS }) / waiting;
         let watch = Stopwatch::start();
         let writers = (0..waiting).map(|_| {
             let journal = journal.clone();
             tokio::spawn(async move {
-                let stream = StreamId {
-                    tenant: "default".to_owned(),
-                    kind: "bench".to_owned(),
-                    entity: Uuid::from_u128(rand::random()),
-                };
+                let stream = stream();
                 let mut previous = [0; 32];
                 for version in 0..each as u64 {
                     let append = append(&stream, version, previous);
@@ -66,9 +63,47 @@ pub(crate) async fn commits() {
         });
         futures::future::join_all(writers.collect::<Vec<_>>()).await;
         let journal_rate = rate(each * waiting, watch.elapsed());
-        table.row(&[waiting.to_string(), shown(raw), shown(journal_rate), percent(journal_rate, raw)]);
+        let cells = [shown(raw), shown(bare), shown(journal_rate), percent(journal_rate, bare)];
+        table.row(&[vec![waiting.to_string()], cells.to_vec()].concat());
         journal.close().await.expect("a clean end");
     }
+}
+
+/// The same keys and values as the journal writes, handed to the engine by one thread and nothing else: a record for
+/// each of the streams, and one entry of the feed that names them.
+fn bare(kind: Kind, waiting: usize) -> f64 {
+    let folder = folder("bare");
+    let store = kind.open(folder.path().join("journal"), StoreOptions::default()).expect("a store");
+    let streams: Vec<Uuid> = (0..waiting).map(|_| Uuid::from_u128(rand::random())).collect();
+    let batches = (if waiting == 1 { APPENDS / 10 } else { APPENDS }) / waiting;
+    let prepared: Vec<Batch> = (0..batches as u64)
+        .map(|version| {
+            let mut batch = Batch::default();
+            for entity in &streams {
+                let key =
+                    [b"rdefault\0bench\0", &entity.as_bytes()[..], &(version + 1).to_be_bytes()].concat();
+                batch.put(key, vec![7; disk::RECORD]);
+            }
+            batch.put(
+                [b"f", &(version * waiting as u64).to_be_bytes()[..]].concat(),
+                vec![7; (66 * waiting + 60).min(60_000)],
+            );
+            batch.changes.sort();
+            batch
+        })
+        .collect();
+    let watch = Stopwatch::start();
+    for batch in prepared {
+        store.commit(batch).expect("a commit");
+    }
+    let bare = rate(batches * waiting, watch.elapsed());
+    store.close().expect("a clean end");
+    bare
+}
+
+fn stream() -> StreamId {
+    let entity = Uuid::from_u128(rand::random());
+    StreamId { tenant: "default".to_owned(), kind: "bench".to_owned(), entity }
 }
 
 fn append(stream: &StreamId, version: u64, previous: [u8; 32]) -> Append {
@@ -96,14 +131,14 @@ fn append(stream: &StreamId, version: u64, previous: [u8; 32]) -> Append {
 }
 
 /// Turns a second of existing conversations: a note each.
-pub(crate) async fn turns() {
+pub(crate) async fn turns(kind: Kind) {
     let table = Table::new(
-        "Turns a second (a note to a conversation, decided, committed, answered)",
+        &format!("{kind}: turns a second (a note to a conversation, decided, committed, answered)"),
         &["conversations at once", "turns", "p50", "p99"],
     );
     for at_once in [1, 16, 128] {
         let folder = folder("turn");
-        let engine = start(folder.path()).await;
+        let engine = start(folder.path(), kind).await;
         let conversations = conversations(&engine, at_once).await;
         let each = (if at_once == 1 { APPENDS / 10 } else { APPENDS }) / at_once;
         let watch = Stopwatch::start();
@@ -134,10 +169,13 @@ pub(crate) async fn turns() {
 }
 
 /// How late a timer fires on an idle machine.
-pub(crate) async fn timer_lag() {
-    let table = Table::new("A due timer on an idle machine", &["timers", "median lag", "greatest lag"]);
+pub(crate) async fn timer_lag(kind: Kind) {
+    let table = Table::new(
+        &format!("{kind}: a due timer on an idle machine"),
+        &["timers", "median lag", "greatest lag"],
+    );
     let folder = folder("timer");
-    let engine = start(folder.path()).await;
+    let engine = start(folder.path(), kind).await;
     let conversations = conversations(&engine, 10).await;
     let mut lags = Vec::new();
     for (at, id) in (0..).zip(&conversations) {
@@ -173,18 +211,18 @@ impl Performer<Conversation> for Accepting {
     }
 }
 
-fn open(folder: &Path) -> (Journal, Clock) {
-    let store = SledStore::open(folder.join("journal"), SledOptions::default()).expect("a store");
+fn open(folder: &Path, kind: Kind) -> (Journal, Clock) {
+    let store = kind.open(folder.join("journal"), StoreOptions::default()).expect("a store");
     let clock = Clock::system(Timestamp::default());
     let now = clock.clone();
     let options =
         JournalOptions { now_ms: Arc::new(move || now.now().as_millis()), ..JournalOptions::default() };
-    (Journal::open(Arc::new(store), options).expect("a journal"), clock)
+    (Journal::open(store, options).expect("a journal"), clock)
 }
 
 /// An engine as the server runs it, without its door.
-pub(crate) async fn start(folder: &Path) -> Engine {
-    let (journal, clock) = open(folder);
+async fn start(folder: &Path, kind: Kind) -> Engine {
+    let (journal, clock) = open(folder, kind);
     let blobs = Arc::new(Blobs::open(folder.join("blobs")).expect("a folder"));
     let policy = Policy { acknowledge: false, ..Policy::default() };
     EngineBuilder::new(journal, blobs, clock)
@@ -199,7 +237,7 @@ pub(crate) async fn start(folder: &Path) -> Engine {
 }
 
 /// Opens so many conversations, by the road that messages take.
-pub(crate) async fn conversations(engine: &Engine, count: usize) -> Vec<Uuid> {
+async fn conversations(engine: &Engine, count: usize) -> Vec<Uuid> {
     let tenant = tenant();
     for chunk in (0..count).collect::<Vec<_>>().chunks(512) {
         let taken = chunk

@@ -1,178 +1,290 @@
-//! The real server as a process: webhooks a second, how soon it is ready, and what it takes in memory.
+//! The whole server under load: webhooks answered and handled, starts, memory, timers that fall due at once.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use serde_json::{Value, json};
 use throughline_actors::clock::Stopwatch;
+use throughline_storage::store::Engine;
 
 use crate::{
-    disk, folder, inside,
-    table::{Table, ms, quantile, rate, shown},
+    client::Client,
+    disk, folder,
+    load::Senders,
+    server::{Server, TOKEN},
+    table::{Table, mib, ms, rate, shown},
 };
 
-const TOKEN: &str = "an-admin-token-for-benchmarks";
+/// How long each burst lasts.
+const BURST: Duration = Duration::from_secs(10);
 
-/// How long each load lasts.
-const LOAD: Duration = Duration::from_secs(5);
-
-/// Conversations that the load is spread over.
+/// Conversations that a burst is spread over.
 const CONVERSATIONS: usize = 500;
 
-/// Webhooks to existing conversations: how many are answered, and how many handled.
-pub(crate) async fn webhooks() {
+/// Webhooks to existing conversations: how many are answered, and how soon all are handled.
+pub(crate) async fn webhooks(engine: Engine) {
     let raw = disk::raw(1, 1_000);
     let table = Table::new(
         &format!(
-            "Webhooks a second on generic/web, durable before the 2xx (raw fdatasync, one at a time: {})",
+            "{engine}: webhooks a second on generic/web to {CONVERSATIONS} conversations for {BURST:?}, durable before \
+             the 2xx (raw fdatasync, one at a time: {})",
             shown(raw)
         ),
-        &["clients", "answered", "p50", "p99", "handled"],
+        &["clients", "answered", "p50", "p99", "handled", "backlog after"],
     );
-    for clients in [1, 16, 64] {
+    for clients in [1, 16, 64, 256] {
         let folder = folder("webhook");
-        let server = Server::start(folder.path());
-        let client = throughline::tls::client().build().expect("a client");
-        for chunk in (0..CONVERSATIONS).collect::<Vec<_>>().chunks(50) {
-            let sent = chunk.iter().map(|sender| post(&client, &server.base, *sender, *sender));
-            futures::future::join_all(sent).await;
-        }
-        server.drained(&client).await;
-        let next = Arc::new(AtomicUsize::new(CONVERSATIONS));
+        let server = Server::start(folder.path(), engine).await;
+        let senders = Senders::new(clients, CONVERSATIONS);
+        senders.open_conversations(&server).await;
         let watch = Stopwatch::start();
-        let asking = (0..clients).map(|_| {
-            let (client, base, next) = (client.clone(), server.base.clone(), next.clone());
-            tokio::spawn(async move {
-                let mut times = Vec::new();
-                while watch.elapsed() < LOAD {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let one = Stopwatch::start();
-                    post(&client, &base, number % CONVERSATIONS, number).await;
-                    times.push(one.elapsed());
-                }
-                times
-            })
-        });
-        let times = futures::future::join_all(asking.collect::<Vec<_>>()).await;
-        let answered = watch.elapsed();
-        server.drained(&client).await;
-        let handled = watch.elapsed();
-        let mut times: Vec<Duration> = times.into_iter().flat_map(|times| times.expect("a task")).collect();
+        let mut load = senders.burst(&server, BURST).await;
+        let backlog = server.backlog().await;
+        server.drained().await;
+        let handled = rate(load.times.len(), watch.elapsed());
         table.row(&[
             clients.to_string(),
-            shown(rate(times.len(), answered)),
-            ms(quantile(&mut times, 0.5)),
-            ms(quantile(&mut times, 0.99)),
-            shown(rate(times.len(), handled)),
+            shown(load.rate()),
+            ms(load.quantile(0.5)),
+            ms(load.quantile(0.99)),
+            shown(handled),
+            backlog.to_string(),
         ]);
     }
 }
 
-/// From starting the process to a server that says it is ready, and its memory then.
-pub(crate) async fn starts() {
-    let table = Table::new("Starting the server", &["folder", "ready after", "resident memory"]);
-    let empty = folder("empty");
-    start_and_tell(&table, "empty", empty.path()).await;
-    let full = folder("full");
-    let data = full.path().join("data");
-    std::fs::create_dir_all(&data).expect("a folder");
-    let engine = inside::start(&data).await;
-    inside::conversations(&engine, 100_000).await;
-    engine.drain().await.expect("a clean end");
-    drop(engine);
-    start_and_tell(&table, "100,000 conversations, first start after loading", full.path()).await;
-    start_and_tell(&table, "100,000 conversations, after a clean stop", full.path()).await;
+/// Messages handled by their conversations, for as long and as fast as the inbox does not grow.
+pub(crate) async fn sustained(engine: Engine, conversations: &[usize], span: Duration) {
+    let table = Table::new(
+        &format!("{engine}: messages handled a second for {span:?}, 64 clients, the inbox held flat"),
+        &["conversations", "handled", "p50", "p99", "memory after"],
+    );
+    for conversations in conversations {
+        let folder = folder("sustained");
+        let server = Server::start(folder.path(), engine).await;
+        let senders = Senders::new(64, *conversations);
+        senders.open_conversations(&server).await;
+        let watch = Stopwatch::start();
+        let mut load = senders.sustained(&server, span).await;
+        server.drained().await;
+        let handled = rate(load.times.len(), watch.elapsed());
+        table.row(&[
+            conversations.to_string(),
+            shown(handled),
+            ms(load.quantile(0.5)),
+            ms(load.quantile(0.99)),
+            mib(server.memory()),
+        ]);
+    }
 }
 
-async fn start_and_tell(table: &Table, name: &str, folder: &Path) {
-    let watch = Stopwatch::start();
-    let server = Server::start(folder);
-    let ready = watch.elapsed();
-    let client = throughline::tls::client().build().expect("a client");
-    let answer = client.get(format!("{}/readyz", server.base)).send().await.expect("an answer");
-    assert!(answer.status().is_success(), "ready: {:?}", answer.text().await);
-    table.row(&[name.to_owned(), ms(ready), server.memory()]);
+/// From starting the process to a server that says it is ready, its memory then, and webhooks to any conversation.
+pub(crate) async fn starts(engine: Engine, conversations: &[usize]) {
+    let table = Table::new(
+        &format!("{engine}: starting the server"),
+        &["folder", "ready after", "memory", "a webhook, p50", "p99"],
+    );
+    let empty = folder("empty");
+    start_and_tell(&table, "empty", Server::start(empty.path(), engine).await, None).await;
+    for conversations in conversations {
+        let folder = folder("full");
+        let server = Server::start(folder.path(), engine).await;
+        let senders = Senders::new(64, *conversations);
+        senders.open_conversations(&server).await;
+        server.stop();
+        let name = |when: &str| format!("{conversations} conversations, {when}");
+        let one = Senders { clients: 1, ..senders };
+        let first = Server::start(folder.path(), engine).await;
+        start_and_tell(&table, &name("first start after loading"), first, Some(&one)).await;
+        let again = Server::start(folder.path(), engine).await;
+        start_and_tell(&table, &name("after a clean stop"), again, None).await;
+        let server = Server::start(folder.path(), engine).await;
+        one.burst(&server, Duration::from_secs(1)).await;
+        server.kill();
+        let killed = Server::start(folder.path(), engine).await;
+        start_and_tell(&table, &name("after a kill"), killed, Some(&one)).await;
+    }
+}
+
+async fn start_and_tell(table: &Table, name: &str, server: Server, senders: Option<&Senders>) {
+    let (ready, memory) = (ms(server.ready_after), mib(server.memory()));
+    let mut row = vec![name.to_owned(), ready, memory];
+    if let Some(senders) = senders {
+        let mut load = senders.burst(&server, Duration::from_secs(5)).await;
+        row.extend([ms(load.quantile(0.5)), ms(load.quantile(0.99))]);
+    }
+    table.row(&row);
     server.stop();
 }
 
-async fn post(client: &reqwest::Client, base: &str, sender: usize, number: usize) {
-    let body = json!({
-        "id": format!("bench-{number}"),
-        "from": { "email": format!("customer{sender}@example.com"), "name": "Ada" },
-        "text": "Where is my parcel? It should have been here on Monday.",
-    });
-    let answer = client.post(format!("{base}/api/webhooks/generic/web")).json(&body).send().await;
-    let answer = answer.expect("an answer");
-    assert!(answer.status().is_success(), "{}", answer.status());
+/// What conversations take in memory: at rest on the disk, and with their actors.
+pub(crate) async fn memory(engine: Engine) {
+    const MANY: usize = 50_000;
+    const HOT: usize = 5_000;
+    let table = Table::new(&format!("{engine}: memory"), &["conversations", "resident", "for each"]);
+    let empty = folder("memory-empty");
+    let server = Server::start(empty.path(), engine).await;
+    let idle = server.memory();
+    table.row(&["none".to_owned(), mib(idle), String::new()]);
+    server.stop();
+    let folder = folder("memory");
+    let server = Server::start(folder.path(), engine).await;
+    let senders = Senders::new(64, MANY);
+    senders.open_conversations(&server).await;
+    server.stop();
+    Server::start(folder.path(), engine).await.stop(); // The engine tidies up after so much at once.
+    let server = Server::start(folder.path(), engine).await;
+    let passive = server.memory();
+    let each = |more: f64, count: usize| format!("{:.1} KiB", more * 1024.0 / count as f64);
+    table.row(&[format!("{MANY} passive"), mib(passive), each(passive - idle, MANY)]);
+    let few = Senders { customers: HOT, ..senders };
+    few.open_conversations(&server).await;
+    let hot = server.memory();
+    table.row(&[format!("{HOT} of them with their actors"), mib(hot), each(hot - passive, HOT)]);
+    server.stop();
 }
 
-struct Server {
-    child: Child,
-    base: String,
-}
-
-impl Server {
-    fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_throughline"))
-            .current_dir(folder)
-            .env_clear()
-            .env("THROUGHLINE_ADMIN_TOKEN", TOKEN)
-            .env("THROUGHLINE__SERVER__LISTEN", "127.0.0.1:0")
-            .env("THROUGHLINE__STORAGE__PATH", folder.join("data"))
-            .env("THROUGHLINE__CONVERSATION__ACKNOWLEDGE", "false")
-            .env("THROUGHLINE__LOG__FILTER", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server's program");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let base = loop {
-            let line = lines.next().expect("a server that starts").expect("text");
-            if let Some(at) = line.find("http://") {
-                break line[at..].split_whitespace().next().unwrap_or_default().to_owned();
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, base }
+/// So many snoozed conversations wake in the same second, while webhooks come in.
+pub(crate) async fn timer_burst(engine: Engine, count: usize) {
+    let folder = folder("timers");
+    let server = Server::start(folder.path(), engine).await;
+    let senders = Senders::new(64, count);
+    senders.open_conversations(&server).await;
+    let mut ids = Vec::with_capacity(count);
+    for page in 1.. {
+        let list =
+            server.get(&format!("/api/v1/conversations?page={page}&page_size=200&sort=created_at")).await;
+        let items = list["items"].as_array().expect("a list").clone();
+        if items.is_empty() {
+            break;
+        }
+        ids.extend(items.into_iter().map(|item| item["id"].as_str().expect("an id").to_owned()));
     }
+    assert_eq!(ids.len(), count);
 
-    /// Returns once every message has been handled.
-    async fn drained(&self, client: &reqwest::Client) {
-        loop {
-            let status = client.get(format!("{}/api/v1/system/status", self.base)).bearer_auth(TOKEN);
-            let status: Value = status.send().await.expect("an answer").json().await.expect("JSON");
-            if status["commits"]["inbox_pending"] == 0 {
-                return;
+    let now = server.status().await["now"].as_str().expect("a time").to_owned();
+    let now: throughline_workflows::time::Timestamp = now.parse().expect("a time");
+    let wait = Duration::from_millis(20_000 + count as u64);
+    let due = now + throughline_workflows::time::Span::from_millis(wait.as_millis() as u64);
+    let (watch, address) = (Stopwatch::start(), server.address);
+    let chunks: Vec<Vec<String>> = ids.chunks(count.div_ceil(64)).map(<[String]>::to_vec).collect();
+    let arming = chunks.into_iter().enumerate().map(|(part, ids)| {
+        tokio::spawn(async move {
+            let mut client = Client::open(address).await;
+            for (at, id) in ids.into_iter().enumerate() {
+                let until = due
+                    + throughline_workflows::time::Span::from_millis(((part * 131 + at * 7) % 1000) as u64);
+                let body = format!(r#"{{"until":"{until}"}}"#);
+                let status = client
+                    .post(&format!("/api/v1/conversations/{id}/snooze"), Some(TOKEN), body.as_bytes())
+                    .await;
+                assert!((200..300).contains(&status), "a snooze: {status}");
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        })
+    });
+    for armed in futures::future::join_all(arming.collect::<Vec<_>>()).await {
+        armed.expect("a task");
+    }
+    let armed = watch.elapsed();
+    assert!(armed < wait, "the timers were armed too late to fall due together: {armed:?}");
+    tokio::time::sleep(wait - armed).await;
+
+    let due_at = Stopwatch::start();
+    let one = Senders { clients: 4, ..senders };
+    let quiet = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = quiet.clone();
+    let until_quiet = async {
+        loop {
+            let status = server.status().await;
+            let is_over = due_at.elapsed() > Duration::from_secs(1);
+            if is_over && status["timer_lag_ms"] == 0 && status["timers_in_flight"] == 0 {
+                seen.store(true, std::sync::atomic::Ordering::Relaxed);
+                return due_at.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (took, mut load) = tokio::join!(until_quiet, one.paced(&server, Duration::from_millis(20), quiet));
+    let table = Table::new(
+        &format!("{engine}: {count} timers due within one second, 200 webhooks a second meanwhile"),
+        &["armed", "handled", "all within", "a webhook, p50", "p99"],
+    );
+    table.row(&[
+        shown(rate(count, armed)),
+        shown(rate(count, took)),
+        format!("{:.1} s", took.as_secs_f64()),
+        ms(load.quantile(0.5)),
+        ms(load.quantile(0.99)),
+    ]);
+    server.stop();
+}
+
+/// Whether a long conversation costs more than a short one.
+pub(crate) async fn history(engine: Engine) {
+    const LONG: usize = 10_000;
+    const PART: usize = 1_000;
+    let table = Table::new(
+        &format!("{engine}: one customer who writes {LONG} times, message by message until each is handled"),
+        &["messages so far", "a second", "p50", "p99"],
+    );
+    let folder = folder("history");
+    let server = Server::start(folder.path(), engine).await;
+    let senders = Senders::new(1, 1);
+    for part in 0..LONG / PART {
+        let watch = Stopwatch::start();
+        let mut load = senders.count(&server, PART).await;
+        server.drained().await;
+        let handled = rate(PART, watch.elapsed());
+        if part == 0 || part + 1 == LONG / PART {
+            let so_far = format!("{} to {}", part * PART, (part + 1) * PART);
+            table.row(&[so_far, shown(handled), ms(load.quantile(0.5)), ms(load.quantile(0.99))]);
         }
     }
-
-    /// Resident memory as the operating system counts it.
-    fn memory(&self) -> String {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: unknown");
-        let kib: f64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(f64::NAN);
-        format!("{:.1} MiB", kib / 1024.0)
-    }
-
-    fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal sent");
-        self.child.wait().expect("its end");
-    }
+    server.stop();
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // It may have ended.
-        let _ = self.child.wait();
+/// Half of what can be sustained, for long: what grows.
+pub(crate) async fn soak(engine: Engine, span: Duration) {
+    let table = Table::new(
+        &format!("{engine}: soak for {span:?} on 10000 conversations at half the sustained rate"),
+        &["after", "handled", "p50", "p99", "memory", "disk for each message"],
+    );
+    let folder = folder("soak");
+    let server = Server::start(folder.path(), engine).await;
+    let senders = Senders::new(64, 10_000);
+    senders.open_conversations(&server).await;
+    let sustained = senders.sustained(&server, Duration::from_secs(30)).await.rate();
+    server.drained().await;
+    let pause = Duration::from_secs_f64(senders.clients as f64 / (sustained / 2.0));
+    let (watch, begin, mut messages) = (Stopwatch::start(), size(folder.path()), 0);
+    while watch.elapsed() < span {
+        let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let part = (span / 10).min(Duration::from_secs(60));
+        let end = async {
+            tokio::time::sleep(part).await;
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        let ((), mut load) = tokio::join!(end, senders.paced(&server, pause, over.clone()));
+        messages += load.times.len();
+        let disk = size(folder.path()).saturating_sub(begin) as f64 / messages as f64;
+        table.row(&[
+            format!("{:.0} s", watch.elapsed().as_secs_f64()),
+            shown(load.rate()),
+            ms(load.quantile(0.5)),
+            ms(load.quantile(0.99)),
+            mib(server.memory()),
+            format!("{disk:.0} B"),
+        ]);
     }
+    server.stop();
+}
+
+/// Bytes of all files below a folder.
+fn size(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(about) if about.is_dir() => size(&entry.path()),
+            Ok(about) => about.len(),
+            Err(_) => 0, // Gone since it was listed.
+        })
+        .sum()
 }

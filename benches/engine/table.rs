@@ -49,3 +49,8 @@ pub(crate) fn quantile(times: &mut [Duration], share: f64) -> Duration {
 pub(crate) fn ms(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
+
+/// A size in MiB.
+pub(crate) fn mib(size: f64) -> String {
+    format!("{size:.0} MiB")
+}

@@ -1,0 +1,155 @@
+//! Load on a server: webhooks from many clients, in a burst, at a pace, or as fast as they are handled.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use throughline_actors::clock::Stopwatch;
+
+use crate::{
+    client::Client,
+    server::Server,
+    table::{quantile, rate},
+};
+
+/// Messages in the inbox from which on clients that wait for the handling pause, and how often that is looked at.
+const BACKLOG_MAX: u64 = 1_000;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What clients got.
+pub(crate) struct Load {
+    pub(crate) times: Vec<Duration>,
+    pub(crate) took: Duration,
+}
+
+impl Load {
+    pub(crate) fn rate(&self) -> f64 {
+        rate(self.times.len(), self.took)
+    }
+
+    pub(crate) fn quantile(&mut self, share: f64) -> Duration {
+        quantile(&mut self.times, share)
+    }
+}
+
+/// How clients send.
+#[derive(Clone)]
+pub(crate) struct Senders {
+    /// At once.
+    pub(crate) clients: usize,
+    /// Customers, of whom each has one conversation.
+    pub(crate) customers: usize,
+    /// The number of the next message: no two have the same.
+    pub(crate) next: Arc<AtomicUsize>,
+}
+
+impl Senders {
+    pub(crate) fn new(clients: usize, customers: usize) -> Self {
+        Self { clients, customers, next: Arc::default() }
+    }
+
+    /// One message of every customer in turn: each begins a conversation, where there is none.
+    pub(crate) async fn open_conversations(&self, server: &Server) {
+        let end = self.next.load(Ordering::Relaxed) + self.customers;
+        self.send(server.address, move |number, _| number < end, None).await;
+        server.drained().await;
+    }
+
+    /// As many as are answered in `span`.
+    pub(crate) async fn burst(&self, server: &Server, span: Duration) -> Load {
+        self.send(server.address, move |_, watch| watch.elapsed() < span, None).await
+    }
+
+    /// As many as are handled in `span`: where the inbox grows, clients wait.
+    pub(crate) async fn sustained(&self, server: &Server, span: Duration) -> Load {
+        let held = Arc::new(AtomicBool::new(false));
+        let sending = self.send(server.address, move |_, watch| watch.elapsed() < span, Some(held.clone()));
+        let holding = async {
+            loop {
+                held.store(server.backlog().await > BACKLOG_MAX, Ordering::Relaxed);
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            load = sending => load,
+            () = holding => unreachable!("it holds for ever"),
+        }
+    }
+
+    /// So many, one after the other.
+    pub(crate) async fn count(&self, server: &Server, count: usize) -> Load {
+        let end = self.next.load(Ordering::Relaxed) + count;
+        self.send(server.address, move |number, _| number < end, None).await
+    }
+
+    /// Each client at its pace, until it is over.
+    pub(crate) async fn paced(&self, server: &Server, pause: Duration, over: Arc<AtomicBool>) -> Load {
+        let (address, watch) = (server.address, Stopwatch::start());
+        let asking = (0..self.clients).map(|client| {
+            let (senders, over) = (self.clone(), over.clone());
+            tokio::spawn(async move {
+                let (mut times, begin) = (Vec::new(), pause * client as u32 / senders.clients as u32);
+                let mut connection = Client::open(address).await;
+                let mut pace = tokio::time::interval_at(tokio::time::Instant::now() + begin, pause);
+                while !over.load(Ordering::Relaxed) {
+                    pace.tick().await;
+                    let number = senders.next.fetch_add(1, Ordering::Relaxed);
+                    times.push(senders.post(&mut connection, number).await);
+                }
+                times
+            })
+        });
+        let times = futures::future::join_all(asking.collect::<Vec<_>>()).await;
+        let took = watch.elapsed();
+        Load { times: times.into_iter().flat_map(|times| times.expect("a task")).collect(), took }
+    }
+
+    async fn post(&self, client: &mut Client, number: usize) -> Duration {
+        let watch = Stopwatch::start();
+        let status = client.post("/api/webhooks/generic/web", None, &self.body(number)).await;
+        assert!((200..300).contains(&status), "message {number}: {status}");
+        watch.elapsed()
+    }
+
+    async fn send(
+        &self,
+        address: SocketAddr,
+        go_on: impl Fn(usize, &Stopwatch) -> bool + Clone + Send + 'static,
+        held: Option<Arc<AtomicBool>>,
+    ) -> Load {
+        let watch = Stopwatch::start();
+        let asking = (0..self.clients).map(|_| {
+            let (senders, go_on, held) = (self.clone(), go_on.clone(), held.clone());
+            tokio::spawn(async move {
+                let (mut client, mut times) = (Client::open(address).await, Vec::new());
+                loop {
+                    while held.as_ref().is_some_and(|held| held.load(Ordering::Relaxed)) {
+                        tokio::time::sleep(LOOK_AGAIN / 10).await;
+                    }
+                    let number = senders.next.fetch_add(1, Ordering::Relaxed);
+                    if !go_on(number, &watch) {
+                        return times;
+                    }
+                    times.push(senders.post(&mut client, number).await);
+                }
+            })
+        });
+        let times = futures::future::join_all(asking.collect::<Vec<_>>()).await;
+        let took = watch.elapsed();
+        Load { times: times.into_iter().flat_map(|times| times.expect("a task")).collect(), took }
+    }
+
+    fn body(&self, number: usize) -> Vec<u8> {
+        // A stride, so that neighbours in time are not neighbours in the store.
+        let customer = number.wrapping_mul(7_919) % self.customers;
+        format!(
+            r#"{{"id":"bench-{number}","from":{{"email":"customer{customer}@example.com","name":"Ada"}},"text":"Where is my parcel? It should have been here on Monday."}}"#
+        )
+        .into_bytes()
+    }
+}
