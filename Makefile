@@ -9,7 +9,7 @@ TEST_TOOLS := target/test-tools
 
 .PHONY: help
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## The program, as it is shipped: target/release/throughline
@@ -43,9 +43,18 @@ lint: ## Whether clippy has nothing to say
 doc: ## Whether the documentation builds and its links lead somewhere
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --locked
 
+# Words choose parts and engines: make bench WHAT="webhook fjall". benches/README.md names them.
 .PHONY: bench
-bench: ## Commit, turn and webhook rates beside the disk's own
-	$(CARGO) bench --locked
+bench: ## What it does a second, beside what the disk does; WHAT=… chooses
+	$(CARGO) bench --locked --bench engine -- $(WHAT)
+
+.PHONY: bench-small
+bench-small: ## The small steps of a turn, each by itself
+	$(CARGO) bench --locked --bench small
+
+.PHONY: soak
+soak: ## Half an hour of load: what grows
+	$(CARGO) bench --locked --bench engine -- soak $(WHAT)
 
 .PHONY: deny
 deny: ## Licences, advisories and sources of every dependency

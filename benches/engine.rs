@@ -12,6 +12,8 @@
 mod client;
 #[path = "engine/disk.rs"]
 mod disk;
+#[path = "engine/fixture.rs"]
+mod fixture;
 #[path = "engine/inside.rs"]
 mod inside;
 #[path = "engine/load.rs"]

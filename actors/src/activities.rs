@@ -195,7 +195,7 @@ async fn wait_behind(shared: &Shared, behind: Vec<(PendingActivity, LaneHold)>) 
     if append.activities.is_empty() {
         return;
     }
-    if let Err(error) = shared.commit_patiently(append).await {
+    if let Err(error) = shared.commit_essential(append).await {
         tracing::warn!(%error, "activities could not be put behind the first of their lanes");
     }
 }
@@ -361,7 +361,7 @@ async fn drop_unwanted(shared: &Shared, pending: &PendingActivity, entity: &Enti
     tracing::info!("entity.kind" = entity.kind, "entity.id" = %entity.id, "an activity is no longer wanted and is dropped");
     let unhold: Vec<_> = (!pending.lane.is_empty()).then(|| lane_of(pending)).into_iter().collect();
     let consume = vec![PendingKey::Activity(pending.key.clone())];
-    if let Err(error) = shared.commit_patiently(Append { consume, unhold, ..Append::default() }).await {
+    if let Err(error) = shared.commit_essential(Append { consume, unhold, ..Append::default() }).await {
         tracing::warn!(%error, "an unwanted activity could not be dropped; it is looked at again");
         tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
     }
@@ -423,12 +423,12 @@ async fn move_to(shared: &Shared, pending: &PendingActivity, wait: Span, attempt
         hold: hold.into_iter().collect(),
         ..Append::default()
     };
-    if let Err(CommitError::TooLarge { .. }) = shared.commit_patiently(append.clone()).await {
+    if let Err(CommitError::TooLarge { .. }) = shared.commit_essential(append.clone()).await {
         // What the last try said is the part that can be spared.
         for activity in &mut append.activities {
             activity.last_error = None;
         }
-        if let Err(error) = shared.commit_patiently(append).await {
+        if let Err(error) = shared.commit_essential(append).await {
             tracing::error!(%error, "a failed activity could not be put off");
             tokio::time::sleep(backoff::hand_over(attempts)).await;
         }
@@ -486,7 +486,7 @@ async fn settle(
     let Some(command) = command else {
         let append =
             Append { consume, unhold, dead_letters: letter.into_iter().collect(), ..Append::default() };
-        if let Err(error) = shared.commit_patiently(append).await {
+        if let Err(error) = shared.commit_essential(append).await {
             tracing::warn!(%error, "an activity's outcome could not be recorded; it is tried again");
             tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
         }

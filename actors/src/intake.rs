@@ -241,7 +241,7 @@ async fn give_up(shared: &Shared, queued: &Queued, reason: String, attempts: u32
 async fn bury(shared: &Shared, number: u64, letter: DeadLetter) {
     let append =
         Append { consume: vec![PendingKey::Inbox(number)], dead_letters: vec![letter], ..Append::default() };
-    if let Err(error) = shared.commit_patiently(append).await {
+    if let Err(error) = shared.commit_essential(append).await {
         tracing::error!(%error, "a dead letter could not be kept; its message stays in the inbox");
     }
 }

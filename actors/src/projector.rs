@@ -242,7 +242,7 @@ impl Projector {
         }
         if !folded.rows.is_empty() {
             let append = Append { rows: folded.rows, ..Append::default() };
-            shared.commit_patiently(append).await.map_err(|error| error.to_string())?;
+            shared.commit_essential(append).await.map_err(|error| error.to_string())?;
         }
         self.known = known;
         for checkpoint in &mut self.checkpoints {

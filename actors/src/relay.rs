@@ -134,7 +134,7 @@ async fn step(shared: &Arc<Shared>, relay: Option<Relay>) -> Result<Step, String
     if told || relay.reached - relay.kept >= CHECKPOINT_EVERY {
         let rows = vec![RowChange { key: checkpoint_key(), value: Some(codec::encode(&relay.checkpoint())) }];
         let append = Append { rows, ..Append::default() };
-        shared.commit_patiently(append).await.map_err(|error| error.to_string())?;
+        shared.commit_essential(append).await.map_err(|error| error.to_string())?;
         relay.kept = relay.reached;
     }
     shared.gauges.relayed_up_to(relay.reached);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use throughline_storage::append::{
-    Append, ClaimKey, ClaimLifetime, CommitError, DeadLetter, StreamId, Timer,
+    Append, AppendClass, ClaimKey, ClaimLifetime, CommitError, DeadLetter, StreamId, Timer,
 };
 use throughline_workflows::ids::TenantId;
 use tokio::{sync::watch, task::JoinHandle};
@@ -175,19 +175,12 @@ impl Shared {
         by_kind
     }
 
-    /// Commits what must not be lost: while too much is waiting it is handed over again. Work that was done before
-    /// is done.
-    pub(crate) async fn commit_patiently(&self, append: Append) -> Result<(), CommitError> {
-        let mut tries = 0;
-        loop {
-            match self.host.journal.commit(append.clone()).await {
-                Ok(_) | Err(CommitError::AlreadyDone) => return Ok(()),
-                Err(CommitError::Busy) => {
-                    tries += 1;
-                    tokio::time::sleep(crate::backoff::hand_over(tries)).await;
-                }
-                Err(error) => return Err(error),
-            }
+    /// Commits what must not be lost: it waits for room where too much is waiting. Work that was done before is done.
+    pub(crate) async fn commit_essential(&self, append: Append) -> Result<(), CommitError> {
+        debug_assert_eq!(append.class, AppendClass::Essential, "new inbound may be refused");
+        match self.host.journal.commit(append).await {
+            Ok(_) | Err(CommitError::AlreadyDone) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -202,7 +195,7 @@ impl Shared {
         let letter = self.command_letter(entity, version, order, panic, 1);
         let id = letter.id;
         let append = Append { dead_letters: vec![letter], ..Append::default() };
-        match self.commit_patiently(append).await {
+        match self.commit_essential(append).await {
             Ok(()) => Some(id),
             Err(error) => {
                 tracing::error!(%error, "a crashed command could not be kept as a dead letter");
@@ -227,7 +220,7 @@ impl Shared {
             unhold: order.along.unhold.clone(),
             ..Append::default()
         };
-        match self.commit_patiently(append).await {
+        match self.commit_essential(append).await {
             Ok(()) => {}
             Err(error) => tracing::error!(%error, "a crashing outcome could not be kept as a dead letter"),
         }

@@ -229,5 +229,5 @@ async fn give(shared: &Shared, entity: EntityRef, command: &AnyCommand, version:
 async fn remember(shared: &Shared, key: &[u8], swept: Swept) -> Result<(), String> {
     let value = Some(codec::encode(&swept));
     let append = Append { rows: vec![RowChange { key: key.to_vec(), value }], ..Append::default() };
-    shared.commit_patiently(append).await.map_err(|error| error.to_string())
+    shared.commit_essential(append).await.map_err(|error| error.to_string())
 }

@@ -209,7 +209,7 @@ async fn put_off(shared: &Shared, timer: Timer) {
             .collect(),
         ..Append::default()
     };
-    if let Err(error) = shared.commit_patiently(append).await {
+    if let Err(error) = shared.commit_essential(append).await {
         tracing::warn!(%error, "a timer could not be put off");
     }
 }

@@ -2,34 +2,24 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use throughline_actors::{
-    clock::{Clock, Stopwatch},
-    engine::{Engine, EngineBuilder},
-    order::CommandMeta,
-    performer::{Attempt, NoPerformer, Outcome, Performer},
-};
+use throughline_actors::clock::Stopwatch;
 use throughline_storage::{
     append::{Append, NewRecord, StreamId},
-    blobs::Blobs,
     envelope::{EventBytes, Record},
     journal::{Journal, JournalOptions},
-    store::{Batch, Engine as Kind, StoreOptions},
+    store::{Batch, Engine as Kind, Store, StoreOptions},
 };
 use throughline_workflows::{
-    activity::ConversationActivity,
     conversation::{Command, Conversation},
-    customer::Customer,
-    ids::{ConversationId, MessageId, NoteId, TenantId},
-    message::{Address, Channel, Details, Inbound},
-    policy::Policy,
+    ids::NoteId,
     time::{Span, Timestamp},
-    views,
-    workflow::{By, Cause, CauseKind},
 };
 use uuid::Uuid;
 
 use crate::{
-    disk, folder,
+    disk,
+    fixture::{conversations, meta, start, tenant},
+    folder,
     table::{Table, ms, percent, quantile, rate, shown},
 };
 
@@ -46,7 +36,8 @@ pub(crate) async fn commits(kind: Kind) {
         let raw = disk::raw(waiting, (APPENDS / waiting).clamp(100, 2_000));
         let bare = bare(kind, waiting);
         let folder = folder("commit");
-        let (journal, _) = open(folder.path(), kind);
+        let journal =
+            Journal::open(store(folder.path(), kind), JournalOptions::default()).expect("a journal");
         let each = (if waiting == 1 { APPENDS / 10 } else { APPENDS }) / waiting;
         let watch = Stopwatch::start();
         let writers = (0..waiting).map(|_| {
@@ -73,7 +64,7 @@ pub(crate) async fn commits(kind: Kind) {
 /// each of the streams, and one entry of the feed that names them.
 fn bare(kind: Kind, waiting: usize) -> f64 {
     let folder = folder("bare");
-    let store = kind.open(folder.path().join("journal"), StoreOptions::default()).expect("a store");
+    let store = store(folder.path(), kind);
     let streams: Vec<Uuid> = (0..waiting).map(|_| Uuid::from_u128(rand::random())).collect();
     let batches = (if waiting == 1 { APPENDS / 10 } else { APPENDS }) / waiting;
     let prepared: Vec<Batch> = (0..batches as u64)
@@ -138,7 +129,7 @@ pub(crate) async fn turns(kind: Kind) {
     );
     for at_once in [1, 16, 128] {
         let folder = folder("turn");
-        let engine = start(folder.path(), kind).await;
+        let engine = start(store(folder.path(), kind), folder.path()).await;
         let conversations = conversations(&engine, at_once).await;
         let each = (if at_once == 1 { APPENDS / 10 } else { APPENDS }) / at_once;
         let watch = Stopwatch::start();
@@ -175,7 +166,7 @@ pub(crate) async fn timer_lag(kind: Kind) {
         &["timers", "median lag", "greatest lag"],
     );
     let folder = folder("timer");
-    let engine = start(folder.path(), kind).await;
+    let engine = start(store(folder.path(), kind), folder.path()).await;
     let conversations = conversations(&engine, 10).await;
     let mut lags = Vec::new();
     for (at, id) in (0..).zip(&conversations) {
@@ -202,87 +193,6 @@ fn snoozed_until(event: &serde_json::Value) -> Option<Timestamp> {
     event.as_object()?.values().find_map(|fields| fields.get("until")?.as_str()?.parse().ok())
 }
 
-/// Accepts every message.
-struct Accepting;
-
-impl Performer<Conversation> for Accepting {
-    async fn perform(&self, _: ConversationActivity, _: Attempt) -> Outcome<Command> {
-        Outcome::Done(None)
-    }
-}
-
-fn open(folder: &Path, kind: Kind) -> (Journal, Clock) {
-    let store = kind.open(folder.join("journal"), StoreOptions::default()).expect("a store");
-    let clock = Clock::system(Timestamp::default());
-    let now = clock.clone();
-    let options =
-        JournalOptions { now_ms: Arc::new(move || now.now().as_millis()), ..JournalOptions::default() };
-    (Journal::open(store, options).expect("a journal"), clock)
-}
-
-/// An engine as the server runs it, without its door.
-async fn start(folder: &Path, kind: Kind) -> Engine {
-    let (journal, clock) = open(folder, kind);
-    let blobs = Arc::new(Blobs::open(folder.join("blobs")).expect("a folder"));
-    let policy = Policy { acknowledge: false, ..Policy::default() };
-    EngineBuilder::new(journal, blobs, clock)
-        .policies([(tenant(), policy)])
-        .workflow::<Conversation>(Accepting)
-        .workflow::<Customer>(NoPerformer)
-        .view::<views::inbox::Inbox>()
-        .view::<views::customers::Customers>()
-        .start()
-        .await
-        .expect("an engine")
-}
-
-/// Opens so many conversations, by the road that messages take.
-async fn conversations(engine: &Engine, count: usize) -> Vec<Uuid> {
-    let tenant = tenant();
-    for chunk in (0..count).collect::<Vec<_>>().chunks(512) {
-        let taken = chunk
-            .iter()
-            .map(|number| engine.receive(&tenant, message(engine, *number), Vec::new(), Uuid::nil()));
-        for answer in futures::future::join_all(taken).await {
-            answer.expect("a message taken");
-        }
-    }
-    engine.settle().await.expect("every message placed");
-    let page = engine.views().page::<views::inbox::Inbox>(&tenant, 0, count, |_| true).await.expect("a list");
-    assert_eq!(page.total, count);
-    page.items.iter().map(|row| row.id.0).collect()
-}
-
-fn message(engine: &Engine, number: usize) -> Inbound {
-    Inbound {
-        id: MessageId(engine.mint()),
-        channel: Channel::Generic("web".to_owned()),
-        provider_message_id: format!("bench-{number}-{}", engine.mint()),
-        from: vec![Address::email(&format!("customer{number}@example.com"))],
-        name: Some(format!("Customer {number}")),
-        to: None,
-        text: "Where is my parcel? It should have been here on Monday.".to_owned(),
-        subject: None,
-        attachments: Vec::new(),
-        thread: None::<ConversationId>,
-        vouched: false,
-        automatic: false,
-        details: Details::None,
-        metadata: String::new(),
-        sent_at: None,
-        received_at: engine.now(),
-    }
-}
-
-fn tenant() -> TenantId {
-    TenantId::default_tenant()
-}
-
-fn meta(engine: &Engine) -> CommandMeta {
-    CommandMeta {
-        by: By::engine(),
-        cause: Cause { kind: CauseKind::Command, id: "bench".to_owned() },
-        correlation: engine.mint(),
-        idempotency: None,
-    }
+fn store(folder: &Path, kind: Kind) -> Arc<dyn Store> {
+    kind.open(folder.join("journal"), StoreOptions::default()).expect("a store")
 }
