@@ -13,19 +13,23 @@ use crate::wire::{Kind, Reader, Writer};
 
 impl Journal {
     /// The dead letters in the order of their ids, which is that of their making, after `after` and at most
-    /// `limit` of them.
+    /// `limit` of them. What is damaged is passed over.
     ///
     /// # Errors
-    /// [`ReadError`] if the engine cannot read or a letter is damaged.
+    /// [`ReadError`] if the engine cannot read.
     pub fn dead_letters(&self, after: Option<Uuid>, limit: usize) -> Result<Vec<DeadLetter>, ReadError> {
         let from = after.map_or(vec![keys::DEAD_LETTERS], keys::dead_letter);
         let to = keys::after_prefix(vec![keys::DEAD_LETTERS]);
-        let letters = self.store().range(Bound::Excluded(&from), Bound::Excluded(&to)).take(limit);
+        let letters = self.store().range(Bound::Excluded(&from), Bound::Excluded(&to));
         letters
-            .map(|pair| {
-                let (key, value) = pair?;
-                decode(&value).map_err(|error| ReadError::undecodable(&key, error))
+            .filter_map(|pair| match pair {
+                Ok((key, value)) => {
+                    let read = decode(&value).map_err(|error| ReadError::undecodable(&key, error));
+                    self.unless_damaged(&key, read)
+                }
+                Err(error) => Some(Err(error.into())),
             })
+            .take(limit)
             .collect()
     }
 

@@ -7,6 +7,7 @@ pub mod fjall;
 mod folder;
 pub mod memory;
 mod panics;
+mod seal;
 pub mod sled;
 
 use std::ops::Bound;

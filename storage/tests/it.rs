@@ -3,6 +3,8 @@
 
 #[path = "it/blobs.rs"]
 mod blobs;
+#[path = "it/child.rs"]
+mod child;
 #[path = "it/claims.rs"]
 mod claims;
 #[path = "it/commit.rs"]
@@ -13,10 +15,20 @@ mod conformance;
 mod crash;
 #[path = "it/damage.rs"]
 mod damage;
+#[path = "it/disk.rs"]
+mod disk;
+#[path = "it/engines.rs"]
+mod engines;
 #[path = "it/everything.rs"]
 mod everything;
 #[path = "it/failure.rs"]
 mod failure;
+#[path = "it/files.rs"]
+mod files;
+#[path = "it/fjall.rs"]
+mod fjall;
+#[path = "it/image.rs"]
+mod image;
 #[path = "it/memory.rs"]
 mod memory;
 #[path = "it/model.rs"]
@@ -25,6 +37,10 @@ mod model;
 mod pressure;
 #[path = "it/reading.rs"]
 mod reading;
+#[path = "it/recovery.rs"]
+mod recovery;
+#[path = "../../tests/shadow/shadow.rs"]
+mod shadow;
 #[path = "it/sled.rs"]
 mod sled;
 #[path = "it/views.rs"]

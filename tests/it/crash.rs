@@ -1,4 +1,5 @@
-//! The real server, killed again and again under load: what it acknowledged is there, once and in order.
+//! The real server, killed again and again under load: what it acknowledged is there, once and in order. On every
+//! storage engine.
 
 use std::path::Path;
 
@@ -18,13 +19,64 @@ const ROUNDS: usize = 14;
 /// Times the power is cut, and states of the disk that are opened after each.
 const CUTS: usize = 4;
 
-fn site() -> Site {
-    Site::new().set("CHANNELS__SMS__AUTH_TOKEN", provider::AUTH_TOKEN).set("LOG__FILTER", "warn")
+fn site(engine: &str) -> Site {
+    Site::new()
+        .set("CHANNELS__SMS__AUTH_TOKEN", provider::AUTH_TOKEN)
+        .set("LOG__FILTER", "warn")
+        .set("STORAGE__ENGINE", engine)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_when_the_server_is_killed_under_load() {
-    let site = site();
+async fn nothing_acknowledged_is_lost_on_sled_when_the_server_is_killed_under_load() {
+    kill_under_load("sled").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_on_fjall_when_the_server_is_killed_under_load() {
+    kill_under_load("fjall").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_on_sled_when_the_power_is_cut_under_load() {
+    cut_power_under_load("sled").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_on_fjall_when_the_power_is_cut_under_load() {
+    cut_power_under_load("fjall").await;
+}
+
+#[tokio::test]
+async fn a_second_server_on_a_folder_is_told_who_has_it_and_ends() {
+    for engine in ["sled", "fjall"] {
+        let site = site(engine);
+        let first = site.start();
+        provider::generic(&first, "a", "ada@example.com", "hello").await.ok();
+        let second = site.command(&["serve"]).output().unwrap();
+        let said = String::from_utf8_lossy(&second.stderr);
+        assert_eq!(second.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("is in use by process {} (throughline)", first.pid())), "{said}");
+        provider::generic(&first, "b", "ada@example.com", "still there?").await.ok();
+        assert_eq!(first.stop().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_server_set_to_another_engine_says_how_to_change() {
+    let made = site("sled");
+    assert_eq!(made.start().stop().code(), Some(0));
+    let refused = made.set("STORAGE__ENGINE", "fjall");
+    let output = refused.command(&["serve"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["engine sled", "engine fjall", "journal export", "journal import"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(refused.set("STORAGE__ENGINE", "sled").start().stop().code(), Some(0));
+}
+
+async fn kill_under_load(engine: &str) {
+    let site = site(engine);
     let mut load = Load::new(6);
     let mut chance = StdRng::seed_from_u64(20_261_121);
     for _ in 0..ROUNDS {
@@ -38,8 +90,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed_under_load() {
     load.assert_all_there(&site.start()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_when_the_power_is_cut_under_load() {
+async fn cut_power_under_load(engine: &str) {
     let shim = Shim::build(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (live, after) = (place.path().join("live"), place.path().join("after"));
@@ -48,7 +99,7 @@ async fn nothing_acknowledged_is_lost_when_the_power_is_cut_under_load() {
     let mut chance = StdRng::seed_from_u64(7);
     for _ in 0..CUTS {
         let shadow = Shadow::begin(&live, place.path().join("shadow")).unwrap();
-        let site = on(&live);
+        let site = on(engine, &live);
         let server = site.start_with(|command| shim.preload(command, &shadow));
         load.until_killed(server, &mut chance).await;
         for state in 0..3 {
@@ -56,7 +107,7 @@ async fn nothing_acknowledged_is_lost_when_the_power_is_cut_under_load() {
                 0 => shadow.durable(&after).unwrap(),
                 _ => shadow.mixture(&after, chance.random()).unwrap(),
             }
-            let site = on(&after);
+            let site = on(engine, &after);
             let server = site.start();
             load.assert_all_there(&server).await;
             assert_eq!(server.log(), "", "it opens without a word");
@@ -71,6 +122,6 @@ async fn nothing_acknowledged_is_lost_when_the_power_is_cut_under_load() {
 }
 
 /// A site on a folder that is there already.
-fn on(data: &Path) -> Site {
-    site().set("STORAGE__PATH", data.to_str().unwrap()).set("LOG__FILTER", "error")
+fn on(engine: &str, data: &Path) -> Site {
+    site(engine).set("STORAGE__PATH", data.to_str().unwrap()).set("LOG__FILTER", "error")
 }

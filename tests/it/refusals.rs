@@ -153,18 +153,6 @@ async fn a_disk_that_is_nearly_full_takes_nothing_new_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_folder_is_told_who_holds_it() {
-    let site = Site::new();
-    let server = site.start();
-    let second = site.command(&["serve"]).output().unwrap();
-    assert_eq!(second.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert!(said.contains("in use") && said.contains(&server.pid().to_string()), "{said}");
-    provider::generic(&server, "a", "ada@example.com", "the first goes on").await.ok();
-    only_conversation(&server, 2).await;
-}
-
-#[tokio::test]
 async fn every_mistake_in_the_configuration_is_named_with_its_line() {
     let site = Site::new().config("[server]\nlisten = \"nowhere\"\n[storage]\nenigne = \"sled\"\n");
     let refused = site.command(&["serve"]).env_remove("THROUGHLINE__SERVER__LISTEN").output().unwrap();

@@ -7,6 +7,9 @@
  *   SHADOW_LIVE       the folder to watch, absolute and free of links
  *   SHADOW_COPY       where the shadow is kept, on the same file system
  *   SHADOW_FAIL_SYNC  optional: the n-th sync of a file in the folder fails with EIO, and nothing becomes durable
+ *   SHADOW_FULL_AT    optional: the n-th write to a file in the folder finds room for its first half only, and those
+ *                     after it find none: ENOSPC
+ *   SHADOW_FULL_FOR   optional: so many writes find no room, and then there is some again
  *
  * In SHADOW_COPY there are two folders. `inodes` holds the durable bytes of each file ever synced, by the file's
  * identity; `tree` holds the durable names, as hard links into `inodes`. To lose power is to take `tree`.
@@ -59,7 +62,7 @@ struct file {
 static char live[PATH_MAX], copy[PATH_MAX];
 static size_t live_len;
 static dev_t live_dev;
-static long syncs_until_failure;
+static long syncs_until_failure, writes_until_full, writes_without_room = LONG_MAX;
 static struct file *files[BUCKETS];
 static char buffer[COPY_BYTES];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -79,6 +82,7 @@ static void path_of(char *out, const char *format, ...) {
 
 __attribute__((constructor)) static void begin(void) {
     const char *from = getenv("SHADOW_LIVE"), *to = getenv("SHADOW_COPY"), *fail = getenv("SHADOW_FAIL_SYNC");
+    const char *full = getenv("SHADOW_FULL_AT"), *full_for = getenv("SHADOW_FULL_FOR");
     struct stat st;
     if (!from || !to) return;
     path_of(live, "%s", from);
@@ -86,6 +90,8 @@ __attribute__((constructor)) static void begin(void) {
     if (stat(live, &st)) die("stat", live);
     live_dev = st.st_dev;
     syncs_until_failure = fail ? atol(fail) : 0;
+    writes_until_full = full ? atol(full) : 0;
+    if (full_for) writes_without_room = atol(full_for);
     live_len = strlen(live);
 }
 
@@ -104,6 +110,36 @@ static struct file *file_of(ino_t ino) {
 
 static int watched(int fd, struct stat *st) {
     return live_len && fstat(fd, st) == 0 && st->st_dev == live_dev && S_ISREG(st->st_mode);
+}
+
+/* Whether a descriptor is of something in the folder; `path` has its name then. */
+static int is_inside(int fd, char *path) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = live_len ? readlink(link, path, PATH_MAX - 1) : -1;
+    if (len < 0) return 0;
+    path[len] = 0;
+    return !strncmp(path, live, live_len) && (!path[live_len] || path[live_len] == '/');
+}
+
+/* How many of `len` bytes find room on the disk. */
+static size_t room_for(int fd, size_t len) {
+    char path[PATH_MAX];
+    struct stat st;
+    int kept = errno;
+    size_t room = len;
+    if (writes_until_full && len && watched(fd, &st) && is_inside(fd, path)) {
+        pthread_mutex_lock(&mutex);
+        if (writes_until_full > 1)
+            writes_until_full--;
+        else if (writes_until_full == 1)
+            writes_until_full = -1, room = len / 2;
+        else if (writes_without_room > 0)
+            writes_without_room--, room = 0;
+        pthread_mutex_unlock(&mutex);
+    }
+    errno = room ? kept : ENOSPC;
+    return room;
 }
 
 static void touched(struct file *file, off_t from, off_t to) {
@@ -301,14 +337,10 @@ static void sync_everything(const char *path) {
 }
 
 static int sync_fd(int fd, int may_fail) {
-    char link[64], path[PATH_MAX];
+    char path[PATH_MAX];
     struct stat st;
     if (fstat(fd, &st)) return -1;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t len = live_len ? readlink(link, path, sizeof path - 1) : -1;
-    if (len < 0) return 0;
-    path[len] = 0;
-    if (strncmp(path, live, live_len) || (path[live_len] && path[live_len] != '/')) return 0;
+    if (!is_inside(fd, path)) return 0;
 
     int kept = errno, fails = 0;
     pthread_mutex_lock(&mutex);
@@ -363,19 +395,28 @@ int msync(void *start, size_t bytes, int flags) {
 }
 
 ssize_t write(int fd, const void *bytes, size_t len) {
-    ssize_t wrote_bytes = syscall(SYS_write, fd, bytes, len);
+    size_t room = room_for(fd, len);
+    if (room < len && !room) return -1;
+    ssize_t wrote_bytes = syscall(SYS_write, fd, bytes, room);
     wrote(fd, -1, wrote_bytes);
     return wrote_bytes;
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
-    ssize_t wrote_bytes = syscall(SYS_writev, fd, parts, count);
+    size_t len = 0;
+    for (int i = 0; i < count; i++) len += parts[i].iov_len;
+    size_t room = room_for(fd, len);
+    if (room < len && !room) return -1;
+    struct iovec first = {count ? parts[0].iov_base : NULL, count && parts[0].iov_len < room ? parts[0].iov_len : room};
+    ssize_t wrote_bytes = room < len ? syscall(SYS_writev, fd, &first, 1) : syscall(SYS_writev, fd, parts, count);
     wrote(fd, -1, wrote_bytes);
     return wrote_bytes;
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset) {
-    ssize_t wrote_bytes = syscall(SYS_pwrite64, fd, bytes, len, offset);
+    size_t room = room_for(fd, len);
+    if (room < len && !room) return -1;
+    ssize_t wrote_bytes = syscall(SYS_pwrite64, fd, bytes, room, offset);
     wrote(fd, offset, wrote_bytes);
     return wrote_bytes;
 }
@@ -383,7 +424,13 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t offset) {
 ssize_t pwrite(int fd, const void *bytes, size_t len, off_t offset) { return pwrite64(fd, bytes, len, offset); }
 
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) {
-    ssize_t wrote_bytes = syscall(SYS_pwritev, fd, parts, (long)count, offset, 0L);
+    size_t len = 0;
+    for (int i = 0; i < count; i++) len += parts[i].iov_len;
+    size_t room = room_for(fd, len);
+    if (room < len && !room) return -1;
+    struct iovec first = {count ? parts[0].iov_base : NULL, count && parts[0].iov_len < room ? parts[0].iov_len : room};
+    ssize_t wrote_bytes = room < len ? syscall(SYS_pwritev, fd, &first, 1L, offset, 0L)
+                                     : syscall(SYS_pwritev, fd, parts, (long)count, offset, 0L);
     wrote(fd, offset, wrote_bytes);
     return wrote_bytes;
 }
@@ -407,6 +454,10 @@ int ftruncate64(int fd, off64_t len) {
 int ftruncate(int fd, off_t len) { return ftruncate64(fd, len); }
 
 int fallocate64(int fd, int mode, off64_t offset, off64_t len) {
+    if (room_for(fd, (size_t)len) < (size_t)len) {
+        errno = ENOSPC;
+        return -1;
+    }
     int outcome = (int)syscall(SYS_fallocate, fd, mode, offset, len);
     if (outcome == 0) changed_somewhere(fd);
     return outcome;

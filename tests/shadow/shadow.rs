@@ -72,6 +72,16 @@ impl Shim {
         self.preload(command, shadow);
         command.env("SHADOW_FAIL_SYNC", nth.to_string());
     }
+
+    /// Like [`Shim::preload`], and lets the disk be full from the `nth` write to the folder on, for so many writes or
+    /// for ever; 1 is the first.
+    pub(crate) fn preload_full(&self, command: &mut Command, shadow: &Shadow, nth: u64, writes: Option<u64>) {
+        self.preload(command, shadow);
+        command.env("SHADOW_FULL_AT", nth.to_string());
+        if let Some(writes) = writes {
+            command.env("SHADOW_FULL_FOR", writes.to_string());
+        }
+    }
 }
 
 impl Shadow {

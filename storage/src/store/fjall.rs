@@ -8,7 +8,11 @@
 //! Reads go through a snapshot of the moment, since the engine's plain reads may see a batch in part. There is one
 //! keyspace, one writer at a time, and never a second try after a sync has failed.
 
+mod journals;
+mod manifests;
+
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
@@ -22,6 +26,7 @@ use ::fjall::{
 
 use super::folder::{ADVICE, Folder, Format, LOCK_PAUSE, LOCK_TRIES, damaged, failed, sync_folder};
 use super::panics::catch;
+use super::seal::Witness;
 use super::{
     Batch, KEY_BYTES_MAX, Pair, Pairs, Store, StoreError, StoreOptions, closed, is_empty_range, lock,
 };
@@ -51,8 +56,8 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 pub struct FjallStore {
     /// Gone once the store is closed.
     open: RwLock<Option<Open>>,
-    /// Held for the whole of a commit.
-    writer: Mutex<()>,
+    /// Held for the whole of a commit. What the last batch did.
+    writer: Mutex<Option<Witness>>,
     /// The first failure, after which nothing is written.
     poisoned: OnceLock<String>,
     /// Locked until the store is closed.
@@ -79,7 +84,7 @@ impl FjallStore {
         let format = Format { engine: "fjall", fields: vec![("version", FORMAT_VERSION.to_string())] };
         let mut folder = Folder::open(path, format)?;
         if folder.ready {
-            refuse_incomplete(path, &folder)?;
+            refuse_damaged(path, &folder)?;
         } else {
             folder.clear()?;
         }
@@ -88,12 +93,15 @@ impl FjallStore {
             sync_all(&folder.join(FILES))?;
             folder.finish()?;
         }
-        Ok(Self {
+        let store = Self {
+            writer: Mutex::new(folder.witness.clone()),
             open: RwLock::new(Some(open)),
-            writer: Mutex::default(),
             poisoned: OnceLock::new(),
-            folder: Mutex::new(Some(folder)),
-        })
+            folder: Mutex::default(),
+        };
+        folder.ask_witness(|key| store.get(key))?;
+        *lock(&store.folder) = Some(folder);
+        Ok(store)
     }
 
     fn poison(&self, why: &str) {
@@ -146,7 +154,7 @@ impl Store for FjallStore {
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         batch.check()?;
-        let _writer = lock(&self.writer);
+        let mut writer = lock(&self.writer);
         self.refuse_if_poisoned()?;
         if batch.changes.is_empty() {
             return Ok(());
@@ -154,6 +162,7 @@ impl Store for FjallStore {
         if lock(&self.folder).is_none() {
             return Err(closed()); // Nothing is written, so nothing is in doubt.
         }
+        let witness = Witness::of(&batch);
         let written = self.call(|open| {
             wait_for_backlog(open)?;
             let mut changes = OwnedWriteBatch::with_capacity(open.database.clone(), batch.changes.len())
@@ -170,8 +179,9 @@ impl Store for FjallStore {
             }
             Ok(())
         });
-        if let Err(error) = &written {
-            self.poison(&error.to_string());
+        match &written {
+            Ok(()) => *writer = witness,
+            Err(error) => self.poison(&error.to_string()),
         }
         written
     }
@@ -181,7 +191,7 @@ impl Store for FjallStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let _writer = lock(&self.writer);
+        let mut writer = lock(&self.writer);
         let mut outcome = self.refuse_if_poisoned();
         let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(open) = open {
@@ -192,8 +202,13 @@ impl Store for FjallStore {
             });
             outcome = outcome.and(dropped.unwrap_or_else(|said| Err(StoreError::Io(said))));
         }
-        *lock(&self.folder) = None;
-        outcome
+        match lock(&self.folder).take() {
+            // Tables are listed by the engine itself; a journal that is gone or cut it would not miss.
+            Some(folder) if outcome.is_ok() => {
+                folder.seal(journals::names(folder.path(), &folder.join(FILES))?, writer.take())
+            }
+            _ => outcome,
+        }
     }
 }
 
@@ -291,12 +306,7 @@ fn open_engine(path: &Path, folder: &Folder, options: &StoreOptions) -> Result<O
             Ok(Err(Error::Locked)) => {
                 return Err(StoreError::Locked { path: path.display().to_string(), holder: None });
             }
-            Ok(Err(error)) => {
-                return Err(match explain(error) {
-                    StoreError::Damaged(said) => damaged(path, &said),
-                    other => other,
-                });
-            }
+            Ok(Err(error)) => return Err(explain_open(path, error)),
             Err(said) => return Err(damaged(path, &said)),
         }
     }
@@ -307,18 +317,19 @@ fn worker_threads() -> usize {
     thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
 }
 
-/// What a folder must have that has been made. The engine would make most of it anew, or throw away what it no longer
-/// finds described.
-fn refuse_incomplete(path: &Path, folder: &Folder) -> Result<(), StoreError> {
-    for name in ["version", "lock", "keyspaces/0/current", "keyspaces/1/current"] {
+/// Looks at what a folder must have that has been made, and whether its journals can be read. The engine would make
+/// most of it anew, or throw away what it no longer finds described.
+fn refuse_damaged(path: &Path, folder: &Folder) -> Result<(), StoreError> {
+    for name in ["version", "lock"] {
         if !folder.join(FILES).join(name).exists() {
             return Err(damaged(path, &format!("the file {FILES}/{name} is missing")));
         }
     }
     let files = folder.join(FILES);
-    let names = fs::read_dir(&files).map_err(|error| failed(&files, &error))?;
-    let has_journal = names.flatten().any(|entry| entry.path().extension().is_some_and(|end| end == "jnl"));
-    if has_journal { Ok(()) } else { Err(damaged(path, &format!("there is no journal in {FILES}"))) }
+    for keyspace in ["keyspaces/0", "keyspaces/1"] {
+        manifests::look_at(path, &files.join(keyspace))?;
+    }
+    journals::look_through(path, &files)
 }
 
 /// Makes a folder durable with all that is in it.
@@ -333,6 +344,23 @@ fn sync_all(folder: &Path) -> Result<(), StoreError> {
         }
     }
     sync_folder(folder)
+}
+
+/// Why a folder cannot be opened. What the system says of a file that is not there, or too short, is damage.
+fn explain_open(path: &Path, error: Error) -> StoreError {
+    match error {
+        Error::Io(error) | Error::Storage(LsmError::Io(error)) => match error.kind() {
+            ErrorKind::NotFound
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::InvalidData
+            | ErrorKind::InvalidInput => {
+                damaged(path, &format!("a file is missing, cut or changed: {error}"))
+            }
+            _ => failed(path, &error),
+        },
+        Error::Poisoned => explain(error),
+        error => damaged(path, &said(&error)),
+    }
 }
 
 fn explain(error: Error) -> StoreError {

@@ -1,8 +1,8 @@
 //! A store's folder: one process at a time, one engine for life, and every name in it durable.
 //!
-//! Engines that keep files open their folder here first. Two small files stand beside the engine's own: `LOCK`,
-//! held by the running process and naming it, and `FORMAT`, which says what made the folder and whether the making
-//! was finished. This file knows no engine; each brings its [`Format`].
+//! Engines that keep files open their folder here first. Small files stand beside the engine's own: `LOCK`, held by
+//! the running process and naming it; `FORMAT`, which says what made the folder and whether the making was finished;
+//! and between a clean stop and the next start `CLOSED`, the seal of that stop. This file knows no engine; each brings its [`Format`].
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::StoreError;
+use super::seal::{Seal, Witness};
 
 const LOCK: &str = "LOCK";
 const FORMAT: &str = "FORMAT";
 const FORMAT_NEW: &str = "FORMAT.new";
+const CLOSED: &str = "CLOSED";
+const CLOSED_NEW: &str = "CLOSED.new";
 
 /// What to do about damage, in words that end a sentence.
 pub(super) const ADVICE: &str = "stop the server, keep a copy of the whole data folder as it is, and put in its place \
@@ -39,6 +42,8 @@ pub(super) struct Folder {
     format: Format,
     /// Whether the engine's files have been made and are durable.
     pub(super) ready: bool,
+    /// What the last batch did before a clean stop, if that was the last that happened.
+    pub(super) witness: Option<Witness>,
     /// Locked until it is dropped.
     _lock: File,
 }
@@ -59,11 +64,17 @@ impl Folder {
             }
             Err(error) => return Err(failed(path, &error)),
         };
-        let folder = Self { path: path.to_owned(), format, ready, _lock: lock };
-        if !ready {
+        let mut folder = Self { path: path.to_owned(), format, ready, witness: None, _lock: lock };
+        if ready {
+            folder.compare_files()?;
+        } else {
             folder.write_format("making")?;
         }
         Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A name in the folder.
@@ -95,6 +106,64 @@ impl Folder {
         Ok(())
     }
 
+    /// Compares the files with what the last clean stop wrote down, if that was the last that happened. From here on
+    /// they may change; what the last batch did is still to be asked for.
+    fn compare_files(&mut self) -> Result<(), StoreError> {
+        let path = self.join(CLOSED);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(&path, &error)),
+        };
+        let Some(seal) = std::str::from_utf8(&text).ok().and_then(Seal::read) else {
+            tracing::warn!("{} cannot be read, so it is passed over", path.display());
+            return Ok(());
+        };
+        for (name, bytes) in &seal.files {
+            let path = self.join(name);
+            let said = match fs::metadata(&path) {
+                Ok(metadata) if metadata.len() == *bytes => continue,
+                Ok(metadata) => {
+                    format!("the file {name} had {bytes} bytes when it was closed and has {}", metadata.len())
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => format!("the file {name} is missing"),
+                Err(error) => return Err(failed(&path, &error)),
+            };
+            return Err(damaged(&self.path, &said));
+        }
+        let without_files = Seal { files: vec![], witness: seal.witness };
+        self.write_durably(CLOSED, CLOSED_NEW, &without_files.text())?;
+        self.witness = without_files.witness;
+        Ok(())
+    }
+
+    /// Asks the opened engine for the last batch before the clean stop, if that was the last that happened.
+    pub(super) fn ask_witness(
+        &self,
+        get: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<(), StoreError> {
+        if let Some(witness) = &self.witness {
+            witness.ask(&self.path, get)?;
+        }
+        let path = self.join(CLOSED);
+        match fs::remove_file(&path) {
+            Ok(()) => self.sync(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed(&path, &error)),
+        }
+    }
+
+    /// Writes down how long these files are and what the last batch did. Called when nothing changes them any more.
+    pub(super) fn seal(&self, names: Vec<String>, witness: Option<Witness>) -> Result<(), StoreError> {
+        let mut files = Vec::new();
+        for name in names {
+            let path = self.join(&name);
+            let bytes = fs::metadata(&path).map_err(|error| failed(&path, &error))?.len();
+            files.push((name, bytes));
+        }
+        self.write_durably(CLOSED, CLOSED_NEW, &Seal { files, witness }.text())
+    }
+
     /// Makes the folder's names durable.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         sync_folder(&self.path)
@@ -106,12 +175,16 @@ impl Folder {
     }
 
     fn write_format(&self, state: &str) -> Result<(), StoreError> {
-        let new = self.join(FORMAT_NEW);
+        self.write_durably(FORMAT, FORMAT_NEW, &self.format.text(state))
+    }
+
+    fn write_durably(&self, name: &str, new: &str, text: &str) -> Result<(), StoreError> {
+        let new = self.join(new);
         let written = File::create(&new).and_then(|mut file| {
-            file.write_all(self.format.text(state).as_bytes())?;
+            file.write_all(text.as_bytes())?;
             file.sync_all()
         });
-        written.and_then(|()| fs::rename(&new, self.join(FORMAT))).map_err(|error| failed(&new, &error))?;
+        written.and_then(|()| fs::rename(&new, self.join(name))).map_err(|error| failed(&new, &error))?;
         self.sync()
     }
 }
@@ -260,7 +333,7 @@ fn refuse_strangers(path: &Path) -> Result<(), StoreError> {
 }
 
 fn is_ours(name: &str) -> bool {
-    [LOCK, FORMAT, FORMAT_NEW].contains(&name)
+    [LOCK, FORMAT, FORMAT_NEW, CLOSED, CLOSED_NEW].contains(&name)
 }
 
 fn names(path: &Path) -> Result<Vec<String>, StoreError> {

@@ -16,6 +16,7 @@ use ::sled::{Config, Db, Error, IVec, Iter};
 
 use super::folder::{ADVICE, Folder, Format, LOCK_PAUSE, LOCK_TRIES, damaged, failed, sync_folder};
 use super::panics::catch;
+use super::seal::Witness;
 use super::{Batch, Pair, Pairs, Store, StoreError, StoreOptions, closed, is_empty_range, lock};
 
 /// The version of what this file writes into a folder, whatever engine release writes it.
@@ -40,8 +41,8 @@ pub struct SledStore {
     db: RwLock<Option<Db>>,
     /// The second handle on the data file, for the sync that the engine leaves out.
     data: File,
-    /// Held for the whole of a commit.
-    writer: Mutex<()>,
+    /// Held for the whole of a commit. What the last batch did.
+    writer: Mutex<Option<Witness>>,
     /// The first failure, after which nothing is written.
     poisoned: OnceLock<String>,
     /// Locked until the store is closed.
@@ -97,10 +98,14 @@ impl SledStore {
             sync_folder(&folder.join("blobs"))?;
             folder.finish()?;
         }
+        folder.ask_witness(|key| match catch(|| db.get(key)) {
+            Ok(found) => found.map(|value| value.map(|value| value.to_vec())).map_err(explain),
+            Err(said) => Err(damaged(path, &said)),
+        })?;
         Ok(Self {
             db: RwLock::new(Some(db)),
             data,
-            writer: Mutex::default(),
+            writer: Mutex::new(folder.witness.take()),
             poisoned: OnceLock::new(),
             folder: Mutex::new(Some(folder)),
         })
@@ -164,11 +169,12 @@ impl Store for SledStore {
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         batch.check()?;
-        let _writer = lock(&self.writer);
+        let mut writer = lock(&self.writer);
         self.refuse_if_poisoned()?;
         if batch.changes.is_empty() {
             return Ok(());
         }
+        let witness = Witness::of(&batch);
         let mut changes = ::sled::Batch::default();
         for (key, value) in batch.changes {
             match value {
@@ -183,7 +189,10 @@ impl Store for SledStore {
         });
         let error = match written {
             Ok(()) => match self.data.sync_data() {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    *writer = witness;
+                    return Ok(());
+                }
                 Err(error) => StoreError::Io(format!("sync of the data file: {error}")),
             },
             Err(Failure::Closed) => return Err(closed()), // Nothing was written, so nothing is in doubt.
@@ -201,7 +210,7 @@ impl Store for SledStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let _writer = lock(&self.writer);
+        let mut writer = lock(&self.writer);
         let mut outcome = self.refuse_if_poisoned();
         let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(db) = db {
@@ -213,8 +222,12 @@ impl Store for SledStore {
                 outcome = synced.map_err(|error| StoreError::Io(format!("last sync: {error}")));
             }
         }
-        *lock(&self.folder) = None;
-        outcome
+        match lock(&self.folder).take() {
+            Some(folder) if outcome.is_ok() => {
+                folder.seal(vec![DATA.to_owned(), PARAMETERS.to_owned()], writer.take())
+            }
+            _ => outcome,
+        }
     }
 }
 
@@ -301,7 +314,8 @@ fn open_engine(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
                 }
                 std::thread::sleep(LOCK_PAUSE);
             }
-            Ok(Err(error @ (Error::Corruption { .. } | Error::ReportableBug(_)))) => {
+            // The folder was made with our settings, so a file that says otherwise has been changed.
+            Ok(Err(error @ (Error::Corruption { .. } | Error::ReportableBug(_) | Error::Unsupported(_)))) => {
                 return Err(damaged(path, &said(&error)));
             }
             Ok(Err(error)) => return Err(explain(error)),

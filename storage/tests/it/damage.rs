@@ -3,10 +3,13 @@
 use std::ops::Bound;
 
 use proptest::prelude::*;
+use throughline_storage::append::LaneKey;
 use throughline_storage::journal::{Damage, Journal, Place, ReadError};
 use throughline_storage::store::memory::MemoryStore;
 use throughline_storage::store::{Batch, Store};
+use uuid::Uuid;
 
+use crate::everything::*;
 use crate::world::*;
 
 /// All keys in one part of the keyspace.
@@ -171,4 +174,71 @@ async fn a_journal_whose_end_is_damaged_or_whose_layout_is_newer_does_not_open()
     }
     let refused = Journal::open(std::sync::Arc::new(store.reopen()), Default::default()).err().unwrap();
     assert_eq!(refused.to_string(), "the journal has layout 2, and this program knows 1");
+}
+
+/// Reads what stands under a key of this kind of the second of two appends with everything. None where what is damaged
+/// is passed over, since it is one of many or can be made anew.
+fn read_second(journal: &Journal, kind: u8) -> Option<Result<(), ReadError>> {
+    let lane = LaneKey { stream: stream(2), lane: "email".into() };
+    let read = match kind {
+        b'r' => journal.record(&stream(2), 1).and_then(|record| record.unwrap().decode()).map(drop),
+        b'c' => journal.claim(&permanent("key 2")).map(drop),
+        b'w' => journal.claim(&periodic("week 2", 1_000)).map(drop),
+        b'h' => journal.hold(&lane).map(drop),
+        b't' => journal.timer(&timer(2, 50).key).map(drop),
+        b'a' => journal.activity(&activity(2, 60, 0).key).map(drop),
+        b'd' => journal.dead_letter(Uuid::from_u128(2)).map(drop),
+        b'f' => journal.feed(0, 100).map(drop),
+        b's' => {
+            assert_eq!(journal.snapshot(&stream(2)).unwrap(), None);
+            return None;
+        }
+        b'i' => {
+            assert!(journal.inbox(0, 100).unwrap().iter().all(|entry| entry.number != 2));
+            return None;
+        }
+        other => panic!("no test reads the kind {}", char::from(other)),
+    };
+    Some(read)
+}
+
+#[tokio::test]
+async fn a_flipped_bit_under_any_kind_of_key_is_named_and_the_rest_is_served() {
+    let store = MemoryStore::new();
+    let journal = open(&store);
+    for number in 1..=2 {
+        journal.commit(everything(number)).await.unwrap();
+        journal.commit(take_once(periodic(&format!("week {number}"), 1_000), "me")).await.unwrap();
+    }
+    for kind in *b"rscwhtaidf" {
+        let key = keys_of(&store, kind).remove(1);
+        let whole = store.get(&key).unwrap().unwrap();
+        for bit in (0..whole.len() * 8).step_by(3) {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            change(&store, &key, Some(flipped));
+            match read_second(&journal, kind) {
+                Some(Err(ReadError::Damaged(Damage { place, .. }))) => match place {
+                    Place::Record { stream: damaged, version } => {
+                        assert_eq!((kind, damaged, version), (b'r', stream(2), 1));
+                    }
+                    Place::FeedGroup { .. } => assert_eq!(kind, b'f'),
+                    Place::Key(named) => assert_eq!(named, key, "it is named by its key"),
+                },
+                Some(read) => panic!("bit {bit} under {}: {read:?}", key.escape_ascii()),
+                None => {}
+            }
+            // All of the other one, by itself and in lists.
+            if kind == b'f' {
+                assert_eq!(journal.feed(0, 1).unwrap()[0].entries[0].stream, stream(1));
+            } else {
+                assert_eq!(parts(&journal, 1), ALL_PARTS, "bit {bit} under {}", key.escape_ascii());
+            }
+            assert!(journal.dead_letters(None, 10).unwrap().contains(&letter(1)));
+            assert!(journal.timers(None, 100, 10).unwrap().contains(&timer(1, 50)));
+            assert!(journal.activities(None, 100, 10).unwrap().contains(&activity(1, 60, 0)));
+        }
+        change(&store, &key, Some(whole));
+    }
+    assert_eq!((parts(&journal, 1), parts(&journal, 2)), (ALL_PARTS, ALL_PARTS));
 }
