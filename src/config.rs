@@ -6,6 +6,8 @@
 
 mod channels;
 mod check;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod keys;
 mod overlay;
 mod problem;

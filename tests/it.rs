@@ -6,6 +6,9 @@
 mod alarms;
 #[path = "it/crash.rs"]
 mod crash;
+#[cfg(feature = "fuzzing")]
+#[path = "it/fuzz_seeds.rs"]
+mod fuzz_seeds;
 #[path = "it/load.rs"]
 mod load;
 #[path = "it/mail_server.rs"]

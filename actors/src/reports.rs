@@ -93,13 +93,13 @@ impl Engine {
     }
 }
 
-fn encode(report: &DeliveryReport, correlation: Uuid) -> Vec<u8> {
+pub(crate) fn encode(report: &DeliveryReport, correlation: Uuid) -> Vec<u8> {
     let mut bytes = vec![FORMAT];
     bytes.extend(codec::encode(&(correlation, report)));
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<(Uuid, DeliveryReport), String> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<(Uuid, DeliveryReport), String> {
     match bytes {
         [FORMAT, report @ ..] => codec::decode(report).map_err(|error| error.to_string()),
         [format, ..] => Err(format!("a report of format {format}, which this version does not know")),

@@ -284,7 +284,7 @@ impl Call {
 }
 
 /// What a dead letter keeps of the headers.
-fn letter_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(in crate::http) fn letter_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut left = LETTER_HEADERS_BYTES_MAX;
     let kept = headers.iter().take(LETTER_HEADERS_MAX).map_while(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes());
