@@ -31,3 +31,5 @@ mod stories;
 mod tenants;
 #[path = "it/tidy.rs"]
 mod tidy;
+#[path = "it/traces.rs"]
+mod traces;

@@ -22,6 +22,7 @@ use throughline_storage::{
 };
 use throughline_workflows::{ids::TenantId, message::Inbound, time::Timestamp, workflow::Workflow};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -197,7 +198,8 @@ impl Engine {
             class: AppendClass::Inbound,
             ..Append::default()
         };
-        match host.journal.commit(append).await {
+        let span = tracing::debug_span!("inbox.commit", "tenant.id" = %tenant, "trace.id" = %correlation);
+        match host.journal.commit(append).instrument(span).await {
             Ok(_) => Ok(Accepted::New),
             Err(CommitError::ClaimTaken { .. }) => Ok(Accepted::Duplicate),
             Err(error) => Err(SendError::from_refusal(crate::order::refusal_of(error))),

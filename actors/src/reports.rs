@@ -19,6 +19,7 @@ use throughline_workflows::{
     time::{Span, Timestamp},
     workflow::{By, Cause, CauseKind, Workflow},
 };
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -145,6 +146,7 @@ pub(crate) async fn attempt(shared: &Shared, pending: &PendingActivity) {
         return finish(shared, Append { consume, ..Append::default() }).await;
     };
     let entity = EntityRef::of::<Conversation>(&tenant, conversation);
+    let channel = report.channel.clone();
     let order = Order {
         meta: CommandMeta {
             by: By::engine(),
@@ -158,7 +160,10 @@ pub(crate) async fn attempt(shared: &Shared, pending: &PendingActivity) {
         firing: None,
         rejected: Rejected::Settles,
     };
-    match shared.registry.deliver(&entity, &order).await {
+    let span = tracing::debug_span!(
+        "report", "tenant.id" = %tenant, channel = %channel, "trace.id" = %correlation
+    );
+    match shared.registry.deliver(&entity, &order).instrument(span).await {
         Ok(_) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => {}
         Err(Refusal::Rejected(rejection)) => {
             let rejection = shared.rejection_text(Conversation::KIND, &rejection);

@@ -30,8 +30,9 @@ use super::{
     },
     Door,
 };
-use crate::channels::{
-    Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest, draft::truncate,
+use crate::{
+    channels::{Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest, draft::truncate},
+    telemetry,
 };
 
 /// Between two tries to make a message durable.
@@ -59,7 +60,8 @@ pub(super) async fn take(
     let door = edge.door(&tenant, path).ok_or_else(unknown)?;
     let trace = request.extensions().get::<Trace>().map_or_else(|| edge.engine.mint(), |trace| trace.0);
     let span = tracing::info_span!(
-        "http.webhook", "tenant.id" = %tenant, channel = %door.channel, "trace.id" = %trace
+        "http.webhook", "tenant.id" = %tenant, channel = %door.channel,
+        traceparent = telemetry::caller(request.headers()), "trace.id" = %trace
     );
     async {
         let (parts, body) = request.into_parts();
