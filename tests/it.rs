@@ -33,3 +33,5 @@ mod tenants;
 mod tidy;
 #[path = "it/traces.rs"]
 mod traces;
+#[path = "it/watching.rs"]
+mod watching;

@@ -77,7 +77,7 @@ impl SendOutcome {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
-            Self::Retry { .. } => "retry",
+            Self::Retry { .. } => "retried",
             Self::Refused(_) => "refused",
             Self::Uncertain(_) => "uncertain",
         }

@@ -160,7 +160,7 @@ async fn one_message_is_one_tree_from_webhook_to_delivery_over_a_retry_and_a_res
     }
     let mut outcomes: Vec<_> = sends.iter().filter_map(|send| attribute(send, "outcome")).collect();
     outcomes.sort();
-    assert_eq!(outcomes, ["accepted", "retry"]);
+    assert_eq!(outcomes, ["accepted", "retried"]);
     let tries: BTreeMap<String, i32> = spans
         .iter()
         .filter(|span| span.name == "activity")
