@@ -56,6 +56,22 @@ bench-small: ## The small steps of a turn, each by itself
 soak: ## Half an hour of load: what grows
 	$(CARGO) bench --locked --bench engine -- soak $(WHAT)
 
+# How long each target of the fuzzer runs, and which ones; what it finds lies in fuzz/artifacts.
+SECONDS := 30
+TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+
+.PHONY: fuzz
+fuzz: ## Every reader of outside bytes under the fuzzer: make fuzz SECONDS=30 TARGETS="mail cron"
+	@command -v c++ >/dev/null 2>&1 || { echo "a C++ compiler named c++ is needed for libFuzzer (Debian: apt install build-essential)" >&2; exit 1; }
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	$(CARGO) fuzz build --sanitizer none
+	@for target in $(TARGETS); do \
+		echo "fuzzing $$target for $(SECONDS) s"; mkdir -p fuzz/corpus/$$target; \
+		$(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=1 \
+			|| exit 1; \
+	done
+
 .PHONY: deny
 deny: ## Licences, advisories and sources of every dependency
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny

@@ -9,6 +9,8 @@ pub mod address;
 pub(crate) mod draft;
 pub mod email;
 pub mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub mod generic;
 pub mod reply_token;
 pub mod sending;

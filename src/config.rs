@@ -6,12 +6,15 @@
 
 mod channels;
 mod check;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod keys;
 mod overlay;
 mod problem;
 mod rate;
 mod secret;
 mod sections;
+mod traces;
 mod tree;
 mod web_url;
 
@@ -48,6 +51,7 @@ pub use self::{
         Actors, Alarms, Clock, ClockMode, Dedupe, Inbox, Log, LogFormat, Schedule, Server, Storage,
         StorageEngine, Webhooks, reachable,
     },
+    traces::{Ratio, Traces},
     web_url::{WebUrl, WebUrlError},
 };
 
@@ -85,6 +89,8 @@ pub struct Config {
     pub clock: Clock,
     /// What is written to standard error.
     pub log: Log,
+    /// Where traces are sent.
+    pub traces: Traces,
     /// What holds for conversations, where a tenant does not say otherwise.
     pub conversation: ConversationSettings,
     /// What holds for customers who stated nothing else, where a tenant does not say otherwise.
@@ -131,6 +137,7 @@ impl Default for Config {
             actors: Actors::default(),
             clock: Clock::default(),
             log: Log::default(),
+            traces: Traces::default(),
             conversation: ConversationSettings::default(),
             customers: CustomerSettings::default(),
             updates: Updates::default(),
@@ -252,6 +259,7 @@ impl Config {
             check::fetch_secrets(&mut tenant.channels, &at, &tree, environment, &mut problems);
         }
         check::fetch_secrets(&mut config.channels, &[], &tree, environment, &mut problems);
+        check::fetch_headers(&mut config.traces, &tree, environment, &mut problems);
         check::values(&config, &tree, &mut problems);
         // A line that could not be read may have left half a setting behind: only the first complaint is true.
         problems.retain(|problem| problem.key.is_empty() || !unreadable.contains(&problem.place));

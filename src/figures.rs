@@ -22,6 +22,12 @@ pub(crate) struct Seen {
     pub(crate) by_status: BTreeMap<&'static str, u64>,
     /// How many of their customers wait for us.
     pub(crate) waiting: u64,
+    /// How many of those will be written to in time.
+    pub(crate) in_time: u64,
+    /// How many of those should have been written to by now, and still have to hear from us in time.
+    pub(crate) at_risk: u64,
+    /// How many of those have heard nothing for longer than they may.
+    pub(crate) overdue: u64,
     /// How many of their customers cannot be reached.
     pub(crate) unreachable: u64,
     /// Since when the customer who has waited longest has heard nothing; none while nobody waits.
@@ -41,9 +47,9 @@ pub(crate) async fn of_conversations(engine: &Engine, tenant: &TenantId) -> Resu
     };
     let read = engine.views().page::<Inbox>(tenant, 0, 0, weigh).await;
     read.map_err(|error| error.to_string())?;
-    let look = seen.clone();
+    let (look, now) = (seen.clone(), engine.now());
     let weigh = move |row: &WaitingRow| {
-        look.lock().unwrap_or_else(PoisonError::into_inner).hear(row);
+        look.lock().unwrap_or_else(PoisonError::into_inner).hear(row, now);
         false
     };
     let read = engine.views().page::<Waiting>(tenant, 0, 0, weigh).await;
@@ -56,10 +62,16 @@ impl Seen {
         *self.by_status.entry(row.status.as_str()).or_default() += 1;
     }
 
-    fn hear(&mut self, row: &WaitingRow) {
+    fn hear(&mut self, row: &WaitingRow, now: Timestamp) {
         if let Some(since) = row.since() {
             self.waiting += 1;
             self.silent_since = Some(self.silent_since.map_or(since, |earliest| earliest.min(since)));
+        }
+        // Whoever cannot be reached is counted as that.
+        if let Some((write_at, due_at)) = row.next_update().filter(|_| !row.is_unreachable()) {
+            self.in_time += u64::from(now <= write_at);
+            self.at_risk += u64::from(write_at < now && now <= due_at);
+            self.overdue += u64::from(due_at < now);
         }
         self.unreachable += u64::from(row.is_unreachable());
     }

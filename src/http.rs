@@ -9,6 +9,8 @@ mod auth;
 mod change;
 mod events;
 mod extract;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod health;
 mod limits;
 mod metrics;

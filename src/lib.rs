@@ -8,6 +8,9 @@ pub mod channels;
 pub mod cli;
 pub mod config;
 mod figures;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod performers;
 pub mod schedules;

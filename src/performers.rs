@@ -33,6 +33,7 @@ use throughline_workflows::{
     time::Timestamp,
     workflow::ActivityError,
 };
+use tracing::Instrument as _;
 
 use crate::{
     channels::{
@@ -128,7 +129,12 @@ impl Outside {
             now: attempt.now,
             read: &read,
         };
-        let outcome = route.sender.send(sending).await;
+        let span = tracing::debug_span!(
+            "channel.send", "tenant.id" = %attempt.tenant, channel = %message.channel,
+            "message.id" = %message.message_id, outcome = tracing::field::Empty
+        );
+        let outcome = route.sender.send(sending).instrument(span.clone()).await;
+        span.record("outcome", outcome.name());
         route.gate.learn(&outcome);
         outcome
     }

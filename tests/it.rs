@@ -6,6 +6,9 @@
 mod alarms;
 #[path = "it/crash.rs"]
 mod crash;
+#[cfg(feature = "fuzzing")]
+#[path = "it/fuzz_seeds.rs"]
+mod fuzz_seeds;
 #[path = "it/load.rs"]
 mod load;
 #[path = "it/mail_server.rs"]
@@ -28,3 +31,7 @@ mod stories;
 mod tenants;
 #[path = "it/tidy.rs"]
 mod tidy;
+#[path = "it/traces.rs"]
+mod traces;
+#[path = "it/watching.rs"]
+mod watching;

@@ -237,7 +237,8 @@ async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
     let number = pending.attempts + 1;
     let span = tracing::info_span!(
         "activity", "tenant.id" = %entity.tenant, "entity.kind" = entity.kind, "entity.id" = %entity.id,
-        "activity.id" = %id, attempt = number, "trace.id" = %record.correlation
+        "activity.id" = %id, attempt = number, "turn.version" = pending.key.version,
+        "trace.id" = %record.correlation
     );
     async {
         let attempt = Attempt {

@@ -47,7 +47,7 @@ pub struct WebhookLetter {
 
 /// A [`WebhookLetter`] as it is stored: a body that is large for a record stands in a blob.
 #[derive(Serialize, Deserialize)]
-struct StoredWebhook {
+pub(crate) struct StoredWebhook {
     letter: WebhookLetter,
     body_blob: Option<String>,
 }

@@ -22,6 +22,7 @@ use throughline_storage::{
 };
 use throughline_workflows::{ids::TenantId, message::Inbound, time::Timestamp, workflow::Workflow};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -197,8 +198,9 @@ impl Engine {
             class: AppendClass::Inbound,
             ..Append::default()
         };
+        let span = tracing::debug_span!("inbox.commit", "tenant.id" = %tenant, "trace.id" = %correlation);
         let at_the_door = self.shared.gauges.at_the_door();
-        let committed = host.journal.commit(append).await;
+        let committed = host.journal.commit(append).instrument(span).await;
         drop(at_the_door);
         match committed {
             Ok(_) => Ok(Accepted::New),

@@ -32,6 +32,8 @@ pub(crate) trait AnyTurn: Send {
     fn version(&self) -> u64;
     /// The name of the order's command.
     fn command_name(&self, order: &Order) -> String;
+    /// The span of the order's turn, inside the one `around` its delivery.
+    fn span(&self, order: &Order, around: &tracing::Span) -> tracing::Span;
 }
 
 impl<W: Workflow> AnyTurn for Turn<W> {
@@ -53,6 +55,15 @@ impl<W: Workflow> AnyTurn for Turn<W> {
             let _ = write!(name, "{command:?}"); // It ends with an error as soon as the word does.
         }
         name.0
+    }
+
+    fn span(&self, order: &Order, around: &tracing::Span) -> tracing::Span {
+        let entity = self.entity();
+        tracing::debug_span!(
+            parent: around, "turn", "tenant.id" = %entity.tenant, "entity.kind" = entity.kind,
+            "entity.id" = %entity.id, "entity.version" = tracing::field::Empty,
+            command = %self.command_name(order), "trace.id" = %order.meta.correlation
+        )
     }
 }
 
@@ -144,7 +155,11 @@ impl Actor for EntityActor {
             EntityMessage::Take(delivery) => {
                 delivery.started.store(true, Ordering::Release);
                 note(&state.gauges, state.host.clock.now(), state.turns.command_name(&delivery.order));
-                let answer = state.turns.take(&delivery.order).instrument(delivery.span).await;
+                let (order, around) = (&delivery.order, delivery.span);
+                let turn = state.turns.span(order, &around);
+                // Where nobody looks at turns, what is logged in one still stands in the span around it.
+                let span = if turn.is_disabled() { around } else { turn };
+                let answer = state.turns.take(order).instrument(span).await;
                 state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
                 state.gauges.version.store(state.turns.version(), Ordering::Relaxed);
                 let crashed = match &answer {

@@ -290,6 +290,7 @@ impl Engine {
         let (intake_waiting, timers_in_flight, activities_in_flight) = self.shared.gauges.read();
         Status {
             commits: host.journal.stats(),
+            disk_room: host.journal.disk_room(),
             seq: host.journal.head().seq,
             projected: self.views().reached(),
             resident: self.shared.registry.resident_count(),

@@ -22,6 +22,9 @@ pub mod backoff;
 pub mod clock;
 pub mod dead_letters;
 pub mod engine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod intake;
 pub mod introspect;

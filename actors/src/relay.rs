@@ -176,7 +176,7 @@ impl Told {
 
 /// How far the relay is: the feed, and the endpoints that lag, each with the `seq` up to which it was told.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-struct Checkpoint {
+pub(crate) struct Checkpoint {
     reached: u64,
     lagging: Vec<(String, Uuid, u64)>,
 }

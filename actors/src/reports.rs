@@ -19,6 +19,7 @@ use throughline_workflows::{
     time::{Span, Timestamp},
     workflow::{By, Cause, CauseKind, Workflow},
 };
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -93,13 +94,13 @@ impl Engine {
     }
 }
 
-fn encode(report: &DeliveryReport, correlation: Uuid) -> Vec<u8> {
+pub(crate) fn encode(report: &DeliveryReport, correlation: Uuid) -> Vec<u8> {
     let mut bytes = vec![FORMAT];
     bytes.extend(codec::encode(&(correlation, report)));
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Result<(Uuid, DeliveryReport), String> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<(Uuid, DeliveryReport), String> {
     match bytes {
         [FORMAT, report @ ..] => codec::decode(report).map_err(|error| error.to_string()),
         [format, ..] => Err(format!("a report of format {format}, which this version does not know")),
@@ -145,6 +146,7 @@ pub(crate) async fn attempt(shared: &Shared, pending: &PendingActivity) {
         return finish(shared, Append { consume, ..Append::default() }).await;
     };
     let entity = EntityRef::of::<Conversation>(&tenant, conversation);
+    let channel = report.channel.clone();
     let order = Order {
         meta: CommandMeta {
             by: By::engine(),
@@ -158,7 +160,10 @@ pub(crate) async fn attempt(shared: &Shared, pending: &PendingActivity) {
         firing: None,
         rejected: Rejected::Settles,
     };
-    match shared.registry.deliver(&entity, &order).await {
+    let span = tracing::debug_span!(
+        "report", "tenant.id" = %tenant, channel = %channel, "trace.id" = %correlation
+    );
+    match shared.registry.deliver(&entity, &order).instrument(span).await {
         Ok(_) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => {}
         Err(Refusal::Rejected(rejection)) => {
             let rejection = shared.rejection_text(Conversation::KIND, &rejection);

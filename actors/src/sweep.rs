@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 
 /// How far a sweep is, as it is kept.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Swept {
+pub(crate) struct Swept {
     /// Of the policy.
     version: u64,
     /// The last entity reached; none before the first.

@@ -141,16 +141,17 @@ async fn fire(shared: &Shared, timer: Timer) {
         put_off(shared, timer).await;
         return;
     };
+    let correlation = shared.host.minter.mint();
     let span = tracing::info_span!(
         "timer", "tenant.id" = %entity.tenant, "entity.kind" = entity.kind, "entity.id" = %entity.id,
-        timer = %timer.key.name
+        timer = %timer.key.name, "trace.id" = %correlation
     );
     let order = Order {
         command,
         meta: CommandMeta {
             by: By::engine(),
             cause: Cause { kind: CauseKind::Timer, id: timer.key.name.clone() },
-            correlation: shared.host.minter.mint(),
+            correlation,
             idempotency: None,
         },
         consume: vec![PendingKey::Timer(timer.key.clone())],

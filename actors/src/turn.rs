@@ -46,6 +46,11 @@ impl<W: Workflow> Turn<W> {
         Self { entity, host, live: None }
     }
 
+    /// Whose turns they are.
+    pub(crate) fn entity(&self) -> &EntityRef {
+        &self.entity
+    }
+
     /// The version the entity is known to be at; 0 before it was read.
     pub(crate) fn version(&self) -> u64 {
         self.live.as_ref().map_or(0, |live| live.version)
@@ -93,6 +98,8 @@ impl<W: Workflow> Turn<W> {
                     if plan.recorded {
                         live.version = committed.version;
                         live.seq = committed.seq;
+                        // What this turn asked for will be done in the name of this version.
+                        tracing::Span::current().record("entity.version", committed.version);
                     }
                     let receipt = Receipt { version: live.version, seq: live.seq, repeated: None };
                     self.live = Some(live);

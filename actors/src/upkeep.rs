@@ -77,7 +77,7 @@ async fn forever(shared: &Shared) {
 
 /// How far the comparison of timers with states is, for one kind.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Rearmed {
+pub(crate) struct Rearmed {
     revision: u32,
     /// The last entity compared; none once all are.
     after: Option<(String, Uuid)>,

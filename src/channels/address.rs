@@ -33,8 +33,17 @@ pub fn phone(text: &str) -> Option<String> {
     if text.len() > 40 || !text.starts_with('+') || !text.chars().all(legal) {
         return None;
     }
-    let number = phonenumber::parse(None, text).ok()?;
-    let canonical = number.format().mode(phonenumber::Mode::E164).to_string();
+    // A zero that a country writes before its own numbers falls away at each reading; only what stays is canonical.
+    let read = |text: &str| {
+        let number = phonenumber::parse(None, text).ok()?;
+        Some(number.format().mode(phonenumber::Mode::E164).to_string())
+    };
+    let mut before: String = text.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect();
+    let mut canonical = read(text)?;
+    while canonical != before {
+        before = canonical;
+        canonical = read(&before).filter(|again| *again == before || again.len() < before.len())?;
+    }
     let digits = canonical.strip_prefix('+')?;
     // ITU-T E.164: at most fifteen digits. The shortest international numbers in use have seven.
     let whole = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
@@ -69,6 +78,11 @@ mod tests {
         }
         assert_eq!(phone("+44 20 7946 0123"), Some("+442079460123".into()));
         assert_eq!(phone("+39 06 1234 5678"), Some("+390612345678".into()));
+    }
+
+    #[test]
+    fn zeros_that_fall_away_one_by_one_are_all_gone() {
+        assert_eq!(phone("+59100) 00) 04  -.4 5339"), Some("+59144 5339".replace(' ', "")));
     }
 
     #[test]

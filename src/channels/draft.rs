@@ -200,7 +200,7 @@ pub(crate) fn prose(text: &str) -> String {
 }
 
 /// Line ends in the widest sense: some readers break at U+2028 too.
-fn is_breaking(c: char) -> bool {
+pub(crate) fn is_breaking(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 

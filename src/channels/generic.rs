@@ -29,7 +29,9 @@ use throughline_workflows::{
 
 use crate::channels::{
     Adapter, Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest, address,
-    draft::{ATTACHMENTS_MAX, BODY_MAX, Draft, NAME_MAX, Original, SUBJECT_MAX, URL_MAX, line, prose},
+    draft::{
+        ATTACHMENTS_MAX, BODY_MAX, Draft, NAME_MAX, Original, SUBJECT_MAX, URL_MAX, is_breaking, line, prose,
+    },
     reply_token::ReplyKeys,
     signature::{self, WebhookSecret},
     without_secret,
@@ -200,9 +202,12 @@ impl Generic {
         mint: &mut dyn FnMut() -> Uuid,
     ) -> Result<Parsed, Unreadable> {
         let body = parse(request.body)?;
-        let id = body.id.as_deref().map(str::trim).filter(|id| !id.is_empty() && id.len() <= ID_MAX);
-        let id =
-            id.ok_or_else(|| Unreadable::field("id", "required: your message's own id, 1 to 200 bytes"))?;
+        // By its id a message is known as one that came already: two ids must never become one by being tidied.
+        let fits = |id: &&str| !id.is_empty() && id.len() <= ID_MAX && !id.contains(is_breaking);
+        let id = body.id.as_deref().map(str::trim).filter(fits).ok_or_else(|| {
+            let required = "required: your message's own id, 1 to 200 bytes without control characters";
+            Unreadable::field("id", required)
+        })?;
         let channel = Channel::Generic(self.settings.name.clone());
         let sender = body.from.ok_or_else(|| {
             Unreadable::field("from", "required: an object with at least one of email, phone, handle")
@@ -238,7 +243,7 @@ impl Generic {
             Inbound {
                 id: MessageId(mint()),
                 channel,
-                provider_message_id: line(id, ID_MAX),
+                provider_message_id: id.to_owned(),
                 from,
                 name: sender.name.map(|name| line(&name, NAME_MAX)).filter(|name| !name.is_empty()),
                 to: None,
@@ -311,7 +316,7 @@ fn addresses(from: &From, channel: &Channel) -> Result<Vec<Address>, Unreadable>
         found.push(Address::new(AddressKind::Phone, phone));
     }
     if let Some(text) = given(&from.handle) {
-        if text.len() > ID_MAX || text.chars().any(char::is_control) {
+        if text.len() > ID_MAX || text.contains(is_breaking) {
             return Err(Unreadable::field(
                 "from.handle",
                 "must be 1 to 200 bytes without control characters",

@@ -73,6 +73,16 @@ pub enum SendOutcome {
 }
 
 impl SendOutcome {
+    /// What it is, in one word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Retry { .. } => "retried",
+            Self::Refused(_) => "refused",
+            Self::Uncertain(_) => "uncertain",
+        }
+    }
+
     /// The provider does not work.
     pub fn down(error: ActivityError) -> Self {
         Self::Retry { after: None, error, down: true }

@@ -17,7 +17,7 @@ use throughline_workflows::{
 
 use crate::channels::{
     Adapter, Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest, address,
-    draft::{ATTACHMENTS_MAX, Draft, Original, line, prose},
+    draft::{ATTACHMENTS_MAX, Draft, Original, is_breaking, line, prose},
     twilio_signature::{self, Pairs},
     without_secret,
 };
@@ -121,6 +121,15 @@ impl<'a> Fields<'a> {
             .filter(|value| !value.is_empty())
     }
 
+    /// The message's id, under the first of these names that has one. By it a message is known as one that came
+    /// already: two ids must never become one by being tidied.
+    fn sid(&self, names: &[&str]) -> Result<&str, Unreadable> {
+        let sid = names.iter().find_map(|name| self.get(name));
+        sid.filter(|sid| sid.len() <= 64 && !sid.contains(is_breaking)).ok_or_else(|| {
+            Unreadable::field("MessageSid", "the message's id is required, at most 64 characters such as SM…")
+        })
+    }
+
     fn number(&self, name: &str, default: u32) -> Result<u32, Unreadable> {
         self.get(name).map_or(Ok(default), |text| {
             text.parse().map_err(|_| Unreadable::field(name, format!("{text:?} is not a whole number")))
@@ -133,10 +142,7 @@ fn read_message(
     fields: &Fields<'_>,
     mint: &mut dyn FnMut() -> Uuid,
 ) -> Result<Parsed, Unreadable> {
-    let sid = ["MessageSid", "SmsMessageSid", "SmsSid"].into_iter().find_map(|name| fields.get(name));
-    let sid = sid.filter(|sid| sid.len() <= 64).ok_or_else(|| {
-        Unreadable::field("MessageSid", "the message's id is required, at most 64 characters such as SM…")
-    })?;
+    let sid = fields.sid(&["MessageSid", "SmsMessageSid", "SmsSid"])?;
     let from =
         fields.get("From").ok_or_else(|| Unreadable::field("From", "the sender's number is required"))?;
     let from = sender(from)?;
@@ -151,7 +157,7 @@ fn read_message(
         Inbound {
             id: MessageId(mint()),
             channel: Channel::Sms,
-            provider_message_id: line(sid, 64),
+            provider_message_id: sid.to_owned(),
             // A short code or a sender with letters cannot be written to: a machine must not try.
             vouched: false,
             automatic: answered_by_twilio || from.kind == AddressKind::Handle,

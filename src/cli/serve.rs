@@ -1,6 +1,6 @@
 //! `throughline serve`: runs the server until it is told to stop.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 
@@ -9,6 +9,9 @@ use crate::{
     telemetry,
 };
 
+/// How long the end of the server waits for its last traces to be sent.
+const LAST_TRACES: Duration = Duration::from_secs(5);
+
 /// Run the server.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  THROUGHLINE__SERVER__LISTEN=127.0.0.1:9000 throughline serve")]
@@ -16,12 +19,16 @@ pub(super) struct Serve {}
 
 impl Serve {
     pub(super) fn run(&self, loaded: Loaded, environment: &Environment) -> anyhow::Result<ExitCode> {
-        telemetry::start(&loaded.config.log, environment.get("RUST_LOG").map(String::as_str))?;
+        let config = &loaded.config;
+        let told =
+            telemetry::start(&config.log, environment.get("RUST_LOG").map(String::as_str), &config.traces)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
         let admin_token = environment.get("THROUGHLINE_ADMIN_TOKEN").filter(|token| !token.trim().is_empty());
-        start(loaded.config, admin_token.map(Secret::from_text))
+        let outcome = start(loaded.config, admin_token.map(Secret::from_text));
+        told.end(LAST_TRACES);
+        outcome
     }
 }
 

@@ -6,6 +6,7 @@ mod calendars;
 mod schedules;
 
 use bytesize::ByteSize;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 
 use throughline_workflows::{message::is_generic_name, policy::settings::Settings, time::Span};
@@ -16,6 +17,7 @@ use super::{
     keys::{self, Found, Kind},
     problem::{Place, Problem},
     sections::{Alarms, ClockMode},
+    traces::Traces,
     tree::{Node, Value},
 };
 
@@ -186,6 +188,7 @@ impl Checks<'_> {
         self.need(start_fits, &["clock", "start"]);
         let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter);
         self.need(filter.is_ok() && !config.log.filter.trim().is_empty(), &["log", "filter"]);
+        self.need(!config.traces.service_name.trim().is_empty(), &["traces", "service_name"]);
     }
 
     fn channels(&mut self, channels: &Channels) {
@@ -371,6 +374,31 @@ pub(super) fn fetch_secrets(
         };
         let path = prefix.iter().chain(&["channels"]).chain(&below).map(|key| (*key).to_owned());
         let path: Vec<String> = path.collect();
+        if let (Err(message), Some(node)) = (outcome, tree.get(&path)) {
+            problems.push(Problem { place: node.place.clone(), key: path.join("."), message });
+        }
+    }
+}
+
+/// Fetches every header of `traces`: each has a value, and one that a header can hold.
+pub(super) fn fetch_headers(
+    traces: &mut Traces,
+    tree: &Node,
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, secret) in &mut traces.headers {
+        let outcome = secret.resolve(environment).and_then(|()| match secret.newest() {
+            None => Err(format!("has no value ({secret})")),
+            Some(value) if HeaderValue::from_str(value).is_err() => {
+                Err("has a value that no header can hold".to_owned())
+            }
+            Some(_) if HeaderName::from_bytes(name.as_bytes()).is_err() => {
+                Err("is not the name of a header".to_owned())
+            }
+            Some(_) => Ok(()),
+        });
+        let path = ["traces", "headers", name].map(str::to_owned);
         if let (Err(message), Some(node)) = (outcome, tree.get(&path)) {
             problems.push(Problem { place: node.place.clone(), key: path.join("."), message });
         }

@@ -283,7 +283,7 @@ async fn own_cases(edge: &Edge, engineer: &Caller) -> Result<BTreeSet<Conversati
 }
 
 /// The tenant that a token names.
-fn tenant_of(token: &str) -> Option<TenantId> {
+pub(super) fn tenant_of(token: &str) -> Option<TenantId> {
     let (tenant, _) = token.strip_prefix(PREFIX)?.split_once('_')?;
     tenant.parse().ok()
 }

@@ -73,7 +73,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Edge>> for Change<T> {
 }
 
 /// What must be the same for a request to be the same: the body, and the query, which may name another tenant.
-fn fingerprint(body: &[u8], query: Option<&str>) -> [u8; 32] {
+pub(super) fn fingerprint(body: &[u8], query: Option<&str>) -> [u8; 32] {
     let mut hash = Sha256::new_with_prefix(body);
     if let Some(query) = query {
         hash.update(b"\0?");
@@ -82,7 +82,7 @@ fn fingerprint(body: &[u8], query: Option<&str>) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let fits = |key: &&str| (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
     key.to_str().ok().filter(fits).map(Some).ok_or_else(|| {
@@ -91,7 +91,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let media_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -99,7 +99,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads a JSON body; an empty one reads like `{}`.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {

@@ -116,7 +116,7 @@ pub(super) fn topics_of(field: &str, text: Option<&str>) -> Result<BTreeSet<Topi
     names.map(|name| word(field, name)).collect()
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(last) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
     let last = last.to_str().ok().map(str::trim).filter(|last| !last.is_empty());
     last.map(str::parse).transpose().map_err(|_| {

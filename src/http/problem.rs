@@ -284,9 +284,9 @@ impl Problem {
     }
 
     /// The body as it is sent.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn as_json(&self) -> serde_json::Value {
-        serde_json::to_value(&self.0.body).unwrap()
+        serde_json::to_value(&self.0.body).expect("a problem is always JSON")
     }
 }
 

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::{auth::Caller, problem::Problem};
 
 /// The paths that show personal data, each with what it shows. In that of an entity the kind says so itself.
-const SHOWN: &[(&str, &str)] = &[
+pub(super) const SHOWN: &[(&str, &str)] = &[
     ("/api/v1/conversations", "conversations"),
     ("/api/v1/conversations/{id}", "conversation"),
     ("/api/v1/conversations/{id}/messages", "conversation"),

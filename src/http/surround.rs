@@ -12,6 +12,8 @@ use futures::FutureExt;
 use throughline_actors::clock::Stopwatch;
 use tracing::Instrument;
 
+use crate::telemetry;
+
 use super::{
     Edge,
     extract::Trace,
@@ -30,7 +32,8 @@ pub(super) async fn surround(State(edge): State<Arc<Edge>>, mut request: Request
     let span = if path.contains("/api/webhooks/") {
         tracing::Span::none()
     } else {
-        tracing::info_span!("http.request", %method, %path, "trace.id" = %trace)
+        let caller = telemetry::caller(request.headers());
+        tracing::info_span!("http.request", %method, %path, traceparent = caller, "trace.id" = %trace)
     };
     let pattern = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let asked = pattern.and_then(|pattern| reads::asked(&method, &pattern, request.uri()));

@@ -19,6 +19,8 @@ use self::call::take;
 use super::{Edge, extract::At, problem::Problem};
 use crate::channels::Adapter;
 
+#[cfg(feature = "fuzzing")]
+pub(super) use self::call::letter_headers;
 pub(super) use self::call::{is_direct, read_again};
 
 /// One tenant's door for one channel.

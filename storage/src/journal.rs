@@ -179,6 +179,13 @@ impl Journal {
         self.inner.shared.stats()
     }
 
+    /// The bytes that are free on the disk, and those below which new inbound is refused; none for a journal without a
+    /// folder, or where the disk does not answer.
+    #[must_use]
+    pub fn disk_room(&self) -> Option<(u64, u64)> {
+        self.inner.disk.room()
+    }
+
     /// A row of a projection or a setting of the engine above, by its whole key.
     ///
     /// # Errors

@@ -8,6 +8,9 @@ pub mod codec;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod envelope;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 pub mod keys;
 pub mod projections;

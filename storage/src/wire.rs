@@ -188,6 +188,10 @@ impl<'a> Reader<'a> {
         let index = self.small::<usize>()?;
         if index == self.names.len() {
             let name = self.text()?;
+            // The writer would have referred to it: this is another spelling of the same value.
+            if self.names.contains(&name) {
+                return Err(EnvelopeError::Malformed("a name written again"));
+            }
             self.names.push(name);
         }
         self.names.get(index).copied().ok_or(EnvelopeError::Malformed("unknown name"))
@@ -263,6 +267,19 @@ mod tests {
         newer.extend_from_slice(&crc32fast::hash(&newer).to_le_bytes());
         assert_eq!(open_number(&newer), Err(EnvelopeError::Format(2)));
         assert_eq!(open_number(&[]), Err(EnvelopeError::Malformed("cut short")));
+    }
+
+    #[test]
+    fn a_name_has_one_spelling() {
+        let mut twice = Writer::new(Kind::Number);
+        for index in [0, 1] {
+            twice.number(index);
+            twice.bytes(b"email");
+        }
+        let sealed = twice.seal();
+        let mut reader = Reader::open(Kind::Number, &sealed).unwrap();
+        assert_eq!(reader.name(), Ok("email"));
+        assert_eq!(reader.name(), Err(EnvelopeError::Malformed("a name written again")));
     }
 
     #[test]

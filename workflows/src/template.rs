@@ -252,7 +252,7 @@ fn words<'p>(policy: &'p Policy, language: Option<&str>, name: &str) -> Option<&
 /// A name that may stand in our own words. Names come from outside: one with an address in it would make us the
 /// sender of somebody's advertisement.
 pub fn presentable(name: &str) -> Option<String> {
-    let name = clip(&one_line(name), NAME_MAX);
+    let name = clip(&one_line(name), NAME_MAX).trim_end().to_owned();
     let lower = name.to_lowercase();
     let advertises = ["://", "www.", "@"].iter().any(|mark| lower.contains(mark));
     (!name.is_empty() && !advertises).then_some(name)

@@ -183,6 +183,8 @@ pub struct ActivityRow {
 pub struct Status {
     /// The journal's commit figures.
     pub commits: CommitStats,
+    /// The bytes that are free on the disk, and those below which inbound is refused, where that is known.
+    pub disk_room: Option<(u64, u64)>,
     /// The last durable `seq`.
     pub seq: u64,
     /// How far the lists are.

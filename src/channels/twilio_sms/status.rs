@@ -71,10 +71,7 @@ pub(super) fn read_report(
     request: &WebhookRequest<'_>,
     fields: &Fields<'_>,
 ) -> Result<Option<DeliveryReport>, Unreadable> {
-    let sid = ["MessageSid", "SmsSid"].into_iter().find_map(|name| fields.get(name));
-    let sid = sid.filter(|sid| sid.len() <= 64).ok_or_else(|| {
-        Unreadable::field("MessageSid", "the message's id is required, at most 64 characters such as SM…")
-    })?;
+    let sid = fields.sid(&["MessageSid", "SmsSid"])?;
     let raw = ["MessageStatus", "SmsStatus"].into_iter().find_map(|name| fields.get(name));
     let raw = raw.ok_or_else(|| Unreadable::field("MessageStatus", "the message's status is required"))?;
     let Some(status) = status_of(raw) else { return Ok(None) };
@@ -86,7 +83,7 @@ pub(super) fn read_report(
     let named = named(request.url);
     Ok(Some(DeliveryReport {
         channel: Channel::Sms,
-        provider_message_id: line(sid, 64),
+        provider_message_id: sid.to_owned(),
         conversation: named.map(|(conversation, _)| conversation),
         message_id: named.map(|(_, message)| message),
         status,

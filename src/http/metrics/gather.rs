@@ -96,6 +96,10 @@ fn of_the_engine(edge: &Edge, registry: &mut Registry) {
     );
     counter(registry, "journal_seq", "Events recorded since the folder was made", status.seq);
     let up = u64::from(commits.failed.is_none());
+    if let Some((free, min_free)) = status.disk_room {
+        bytes(registry, "disk_free", "Room left on the disk of the data folder", free);
+        bytes(registry, "disk_min_free", "Room below which webhooks are refused", min_free);
+    }
     gauge(registry, "store_up", "1 while the store takes writes, 0 once it has failed", up);
 }
 
@@ -128,7 +132,7 @@ async fn of_pending_work(edge: &Edge, registry: &mut Registry) -> Result<(), Pro
 
 async fn of_lists(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
     let (views, now) = (edge.engine.views(), edge.engine.now());
-    let (mut open, mut endpoints) = (Vec::new(), Vec::new());
+    let (mut open, mut waiting, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
     let silences = Family::<Labels, Float>::default();
     let mut any_silence = false;
     for tenant in &edge.engine.tenants() {
@@ -136,6 +140,13 @@ async fn of_lists(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
         open.extend(seen.by_status.into_iter().map(|(status, count)| {
             (vec![("tenant", tenant.to_string()), ("status", status.to_owned())], count)
         }));
+        let of = |state: &str| vec![("tenant", tenant.to_string()), ("state", state.to_owned())];
+        waiting.extend([
+            (of("in_time"), seen.in_time),
+            (of("at_risk"), seen.at_risk),
+            (of("overdue"), seen.overdue),
+            (of("unreachable"), seen.unreachable),
+        ]);
         if let Some(since) = seen.silent_since {
             any_silence = true;
             let labels = vec![("tenant", tenant.to_string())];
@@ -159,6 +170,12 @@ async fn of_lists(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
         }));
     }
     gauges(registry, "conversations", "Conversations by status", open.into_iter());
+    gauges(
+        registry,
+        "waiting_customers",
+        "Customers who wait for us, by whether they hear in time, and those whom nothing reaches",
+        waiting.into_iter(),
+    );
     gauges(registry, "endpoints", "Endpoints that events are sent to, by state", endpoints.into_iter());
     if any_silence {
         registry.register_with_unit(
@@ -188,6 +205,12 @@ async fn of_the_feed(edge: &Edge, registry: &mut Registry) -> Result<(), Problem
 
 fn span(span: Span) -> f64 {
     span.as_millis() as f64 / 1e3
+}
+
+fn bytes(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge = Float::default();
+    gauge.set(value as f64);
+    registry.register_with_unit(name, help, Unit::Bytes, gauge);
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {

@@ -30,8 +30,9 @@ use super::{
     },
     Door,
 };
-use crate::channels::{
-    Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest, draft::truncate,
+use crate::{
+    channels::{Answer, Parsed, Receipt, Refusal, Unreadable, Verified, WebhookRequest, draft::truncate},
+    telemetry,
 };
 
 /// Between two tries to make a message durable.
@@ -59,7 +60,8 @@ pub(super) async fn take(
     let door = edge.door(&tenant, path).ok_or_else(unknown)?;
     let trace = request.extensions().get::<Trace>().map_or_else(|| edge.engine.mint(), |trace| trace.0);
     let span = tracing::info_span!(
-        "http.webhook", "tenant.id" = %tenant, channel = %door.channel, "trace.id" = %trace
+        "http.webhook", "tenant.id" = %tenant, channel = %door.channel,
+        traceparent = telemetry::caller(request.headers()), "trace.id" = %trace
     );
     async {
         let (parts, body) = request.into_parts();
@@ -284,7 +286,7 @@ impl Call {
 }
 
 /// What a dead letter keeps of the headers.
-fn letter_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(in crate::http) fn letter_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut left = LETTER_HEADERS_BYTES_MAX;
     let kept = headers.iter().take(LETTER_HEADERS_MAX).map_while(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes());

@@ -26,7 +26,20 @@ impl Disk {
     ///
     /// A disk that does not answer counts as having room: the commit will tell.
     pub(crate) fn has_room(&self) -> Result<(), CommitError> {
-        let Some(folder) = &self.folder else { return Ok(()) };
+        match self.free() {
+            Some(free) if free < self.min_free => Err(CommitError::NoSpace { free, min_free: self.min_free }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The bytes that are free, and those that must remain; none for a journal without a folder, or where the disk
+    /// does not answer.
+    pub(crate) fn room(&self) -> Option<(u64, u64)> {
+        self.free().filter(|free| *free < u64::MAX).map(|free| (free, self.min_free))
+    }
+
+    fn free(&self) -> Option<u64> {
+        let folder = self.folder.as_ref()?;
         let mut last = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let now = machine_now();
         let free = match *last {
@@ -42,9 +55,6 @@ impl Disk {
                 free
             }
         };
-        if free < self.min_free {
-            return Err(CommitError::NoSpace { free, min_free: self.min_free });
-        }
-        Ok(())
+        Some(free)
     }
 }

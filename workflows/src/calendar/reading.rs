@@ -53,7 +53,13 @@ fn zone(name: &str) -> Result<Tz, String> {
 
 /// A date of exactly ten characters.
 fn date(text: &str) -> Result<NaiveDate, String> {
-    let shaped = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    // What is not a dash is a digit: a year with a sign would be read too.
+    let dash = |place: usize| place == 4 || place == 7;
+    let shaped = text.len() == 10
+        && text.bytes().enumerate().all(|(place, byte)| match dash(place) {
+            true => byte == b'-',
+            false => byte.is_ascii_digit(),
+        });
     let date = shaped.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten();
     date.ok_or_else(|| format!("{text:?} is not a date such as \"2026-12-25\""))
 }

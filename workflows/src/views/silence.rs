@@ -52,6 +52,11 @@ impl WaitingRow {
         self.facts().and_then(silence::clock).map(|clock| clock.since)
     }
 
+    /// By when we mean to write to a customer who waits, and by when they must have heard from us.
+    pub fn next_update(&self) -> Option<(Timestamp, Timestamp)> {
+        self.facts().and_then(silence::clock).map(|clock| (clock.write_at, clock.due_at))
+    }
+
     /// Whether the customer waits for us, or cannot be told what they should be told.
     pub fn is_listed(&self) -> bool {
         self.since().is_some() || self.is_unreachable()

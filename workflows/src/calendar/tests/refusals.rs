@@ -58,6 +58,13 @@ fn a_calendar_that_never_opens_is_refused() {
 }
 
 #[test]
+fn a_holiday_has_a_year_of_four_digits_and_no_sign() {
+    for date in ["-026-12-25", "+026-12-25", "2026-1-025", "20261-2-25"] {
+        refused(&spec(BERLIN, &[("mon", &["09:00-12:00"])], &[date]), &[("holidays[0]", "is not a date")]);
+    }
+}
+
+#[test]
 fn ranges_may_touch_and_may_not_overlap() {
     let good: &[(&str, &[&str])] = &[("mon", &["12:00-17:00", "09:00-12:00"]), ("tue", &["00:00-24:00"])];
     assert!(Calendar::new(&spec(BERLIN, good, &[])).is_ok());

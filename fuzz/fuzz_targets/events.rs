@@ -1,0 +1,5 @@
+//! The events of every workflow.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| throughline::fuzzing::run("events", bytes));

@@ -1,0 +1,122 @@
+//! The door for the fuzzer: hostile bytes before every reader of what is stored, and the laws that must hold.
+//!
+//! A checksum stands at the end of every stored value, and no fuzzer guesses one. So it is put there for it: what is
+//! tried is what a disk could only hold if somebody had written it on purpose, and even that must be read whole and
+//! written again the same, or refused.
+
+use uuid::Uuid;
+
+use crate::append::{ActivityKey, LaneKey, NewInboxEntry, StreamId, TimerKey};
+use crate::envelope::{Record, Snapshot};
+use crate::feed::FeedGroup;
+use crate::{activities, claims, codec, dead_letters, inbox, keys, timers, wire};
+
+/// Something with a length, texts, options and lists: what a stored type is made of.
+type Anything = (u64, String, Vec<(Option<u8>, String)>, Option<Vec<u8>>, [u8; 4]);
+
+/// Reads `content`, a value without its checksum, as everything that is stored.
+///
+/// # Panics
+/// If a reader takes what it would not have written.
+pub fn sealed(content: &[u8]) {
+    let checksum = crc32fast::hash(content).to_le_bytes();
+    let sealed = [content, &checksum].concat();
+    let mut takers = 0;
+    let mut same = |written: Option<Vec<u8>>| {
+        if let Some(written) = written {
+            takers += 1;
+            assert_eq!(
+                written.escape_ascii().to_string(),
+                sealed.escape_ascii().to_string(),
+                "what is read and written again has the same bytes"
+            );
+        }
+    };
+    same(Record::decode(&sealed).ok().map(|record| record.encode().bytes));
+    same(Snapshot::decode(&sealed).ok().map(|snapshot| snapshot.encode().bytes));
+    same(FeedGroup::decode(&sealed).ok().map(|mut group| {
+        let hash = group.hash;
+        let written = group.encode();
+        assert_eq!(group.hash, hash, "a group's hash is that of its bytes");
+        written
+    }));
+    same(
+        inbox::decode(1, &sealed)
+            .ok()
+            .map(|entry| inbox::encode(&NewInboxEntry { tenant: entry.tenant, bytes: entry.bytes })),
+    );
+    same(claims::decode(&sealed).ok().map(|owner| claims::encode(&owner)));
+    same(dead_letters::decode(&sealed).ok().map(|letter| dead_letters::encode(&letter)));
+    same(timers::decode(timer_key(), &sealed).ok().map(|timer| timers::encode(&timer)));
+    same(activities::decode(activity_key(), &sealed).ok().map(|activity| activities::encode(&activity)));
+    let lane = LaneKey { stream: stream(), lane: String::new() };
+    same(activities::decode_hold(lane, &sealed).ok().map(|hold| activities::encode_hold(&hold)));
+    same(wire::open_number(&sealed).ok().map(wire::seal_number));
+    assert!(takers <= 1, "no bytes are two kinds of thing");
+
+    if !content.is_empty() {
+        let mut flipped = sealed;
+        flipped[content.len() / 2] ^= 1;
+        assert!(Record::decode(&flipped).is_err() && Snapshot::decode(&flipped).is_err());
+    }
+}
+
+/// Reads `key` as every key that is read back.
+///
+/// # Panics
+/// If a key is read that would not have been made.
+pub fn key(key: &[u8]) {
+    let tenant = keys::tenant(key);
+    if let Some(read) = keys::read_timer(key) {
+        assert_eq!(keys::timer(&read), key);
+    }
+    if let Some(read) = keys::read_activity(key) {
+        assert_eq!(keys::activity(&read), key);
+    }
+    if let Some(read) = keys::read_feed(key) {
+        assert_eq!(keys::feed(read), key);
+    }
+    if let Some(read) = keys::read_inbox(key) {
+        assert_eq!(keys::inbox(read), key);
+    }
+    if let Some(tenant) = tenant {
+        let first = [&key[..1], tenant.as_bytes(), &[0]].concat();
+        assert!(key.starts_with(&first), "a tenant stands first in its keys");
+    }
+    if let (Some(version), [keys::RECORDS, ..]) = (keys::record_version(key), key) {
+        assert!(key.ends_with(&version.to_be_bytes()));
+    }
+    if key.first().is_some_and(|first| *first < u8::MAX) {
+        let (from, to) = keys::within(key);
+        assert!(from.as_slice() <= key && key < to.as_slice(), "a key is within its own prefix");
+    }
+}
+
+/// Reads `bytes` as values of a kind that says nothing of itself.
+///
+/// # Panics
+/// If a value is read that would not have been written so.
+pub fn value(bytes: &[u8]) {
+    if let Ok(read) = codec::decode::<Anything>(bytes) {
+        assert_eq!(codec::encode(&read), bytes);
+    }
+    if let Ok(read) = codec::decode::<Vec<String>>(bytes) {
+        assert_eq!(codec::encode(&read), bytes);
+    }
+    if let Ok(read) = codec::decode::<(bool, char, f64, Option<Box<[u16]>>)>(bytes) {
+        let written = codec::encode(&read);
+        assert_eq!(written, bytes);
+    }
+}
+
+fn stream() -> StreamId {
+    StreamId { tenant: "default".into(), kind: "conversation".into(), entity: Uuid::nil() }
+}
+
+fn timer_key() -> TimerKey {
+    TimerKey { fire_at_ms: 1, stream: stream(), name: "silence".into() }
+}
+
+fn activity_key() -> ActivityKey {
+    ActivityKey { ready_at_ms: 1, stream: stream(), version: 1, index: 0 }
+}
