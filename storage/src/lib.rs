@@ -3,6 +3,8 @@
 //! This crate knows streams and bytes, and never a conversation.
 
 pub mod append;
+pub mod archive;
+pub mod backup;
 pub mod blobs;
 pub mod codec;
 #[cfg(feature = "testing")]
@@ -11,7 +13,9 @@ pub mod envelope;
 pub mod journal;
 pub mod keys;
 pub mod projections;
+pub mod restore;
 pub mod store;
+pub mod verify;
 
 mod activities;
 mod claims;
@@ -26,5 +30,4 @@ mod prepared;
 mod snapshots;
 mod streams;
 mod timers;
-mod verify;
 mod wire;

@@ -1,6 +1,8 @@
 //! The storage crate's integration tests, as one binary: linking it once is most of the price.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, in its helpers too")]
 
+#[path = "it/backup.rs"]
+mod backup;
 #[path = "it/blobs.rs"]
 mod blobs;
 #[path = "it/claims.rs"]
