@@ -10,6 +10,7 @@ pub mod codec;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod envelope;
+pub mod figures;
 pub mod journal;
 pub mod keys;
 pub mod projections;

@@ -68,8 +68,7 @@ impl Journal {
     /// # Errors
     /// [`ReadError`] if the engine cannot read it or it is damaged.
     pub fn record(&self, stream: &StreamId, version: u64) -> Result<Option<StoredRecord>, ReadError> {
-        let key = keys::record(stream, version);
-        self.store().get(&key)?.map(|value| stored(stream, (key, value))).transpose()
+        read(self.store(), stream, version)
     }
 
     /// The version a stream is at; 0 where it does not exist.
@@ -113,6 +112,16 @@ impl Journal {
     }
 }
 
+/// One record of a stream.
+pub(crate) fn read(
+    store: &dyn Store,
+    stream: &StreamId,
+    version: u64,
+) -> Result<Option<StoredRecord>, ReadError> {
+    let key = keys::record(stream, version);
+    store.get(&key)?.map(|value| stored(stream, (key, value))).transpose()
+}
+
 /// The version a stream is at, given what the keys of its records begin with.
 pub(crate) fn last_version(store: &dyn Store, prefix: &[u8]) -> Result<u64, StoreError> {
     let (from, to) = keys::within(prefix);
@@ -136,7 +145,8 @@ fn place_checksum(key: &[u8], first_seq: u64) -> u32 {
     checksum.finalize()
 }
 
-fn stored(stream: &StreamId, (key, mut value): Pair) -> Result<StoredRecord, ReadError> {
+/// A record as it stands under its key.
+pub(crate) fn stored(stream: &StreamId, (key, mut value): Pair) -> Result<StoredRecord, ReadError> {
     let version = keys::record_version(&key).ok_or_else(|| Damage::at(&key, "not a record's key"))?;
     let damaged = |reason: &str| Damage::to_record(stream, version, reason);
     let (first_seq, rest) = value.split_first_chunk().ok_or_else(|| damaged("cut short"))?;

@@ -29,6 +29,8 @@ mod pressure;
 mod reading;
 #[path = "it/sled.rs"]
 mod sled;
+#[path = "it/verify.rs"]
+mod verify;
 #[path = "it/views.rs"]
 mod views;
 #[path = "it/world.rs"]
