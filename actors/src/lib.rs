@@ -25,6 +25,7 @@ pub mod engine;
 pub mod host;
 pub mod intake;
 pub mod introspect;
+pub mod offline;
 pub mod order;
 pub mod outside;
 pub mod performer;

@@ -186,9 +186,11 @@ impl Projector {
         let (after, checkpoints, shared_too) = (self.lowest(), self.checkpoints.clone(), shared.clone());
         self.batches += 1;
         let all = self.batches.is_multiple_of(CHECKPOINT_EVERY);
-        let folded = tokio::task::spawn_blocking(move || fold_batch(&shared_too, after, &checkpoints, all))
-            .await
-            .map_err(|error| error.to_string())??;
+        let fold = move || {
+            let views: Vec<&dyn AnyView> = shared_too.views.iter().map(|view| &**view).collect();
+            fold_batch(&shared_too.host.journal, &views, after, &checkpoints, all)
+        };
+        let folded = tokio::task::spawn_blocking(fold).await.map_err(|error| error.to_string())??;
         let Some(folded) = folded else { return Ok(false) };
         for (kind, entity, error) in folded.damaged {
             if self.damaged.insert((kind.clone(), entity)) {
@@ -206,36 +208,42 @@ impl Projector {
     }
 }
 
-struct Folded {
-    rows: Vec<RowChange>,
-    last_seq: u64,
-    damaged: Vec<(String, Uuid, String)>,
+/// What a stretch of the feed changes.
+pub(crate) struct Folded {
+    pub(crate) rows: Vec<RowChange>,
+    /// How many rows of each view are among them, by the view's place.
+    pub(crate) changed: BTreeMap<usize, u64>,
+    pub(crate) last_seq: u64,
+    /// Records that could not be folded: kind, entity, and why.
+    pub(crate) damaged: Vec<(String, Uuid, String)>,
 }
 
-fn fold_batch(
-    shared: &Shared,
+/// Folds a stretch of the feed after `after`; none where there is nothing after it.
+pub(crate) fn fold_batch(
+    journal: &Journal,
+    views: &[&dyn AnyView],
     after: u64,
     checkpoints: &[u64],
     all_checkpoints: bool,
 ) -> Result<Option<Folded>, String> {
-    let journal = &shared.host.journal;
     let groups = journal.feed(after, GROUPS_MAX).map_err(|error| error.to_string())?;
     let Some(last_seq) = groups.last().map(|group| group.last_seq) else { return Ok(None) };
-    let by_kind = shared.views_by_kind();
+    let by_kind = views_by_kind(views);
     let mut touched = Touched::new();
     let mut damaged = Vec::new();
     for entry in groups.iter().flat_map(|group| &group.entries) {
-        let Some((kind, views)) = by_kind.get(entry.stream.kind.as_str()) else { continue };
+        let Some((kind, places)) = by_kind.get(entry.stream.kind.as_str()) else { continue };
         let Ok(tenant) = entry.stream.tenant.parse::<TenantId>() else { continue };
         let entity = EntityRef { tenant, kind, id: entry.stream.entity };
         match read(journal, entry) {
             Ok((stored, record)) => {
-                for view in views {
-                    if stored.first_seq + record.events.len() as u64 <= checkpoints[*view] + 1 {
+                for place in places {
+                    if stored.first_seq + record.events.len() as u64 <= checkpoints[*place] + 1 {
                         continue; // This view has folded it already.
                     }
+                    let view = (*place, views[*place]);
                     if let Err(error) =
-                        fold_record(shared, *view, &entity, &record, stored.first_seq, &mut touched)
+                        fold_record(journal, view, &entity, &record, stored.first_seq, &mut touched)
                     {
                         damaged.push((entry.stream.kind.clone(), entity.id, error));
                     }
@@ -245,9 +253,12 @@ fn fold_batch(
         }
     }
     let mut rows = Vec::new();
-    let changed: HashSet<usize> = touched.keys().map(|(view, ..)| *view).collect();
+    let mut changed = BTreeMap::new();
+    for (view, ..) in touched.keys() {
+        *changed.entry(*view).or_default() += 1;
+    }
     for ((view, tenant, entity), change) in touched {
-        let view = stored(&*shared.views[view]);
+        let view = stored(views[view]);
         match (change.row, change.former_order) {
             (Some((order, row)), former) => {
                 rows.extend(view.put(tenant.as_str(), entity, former, order, row))
@@ -256,12 +267,12 @@ fn fold_batch(
             (None, None) => {}
         }
     }
-    for (at, view) in shared.views.iter().enumerate() {
-        if all_checkpoints || changed.contains(&at) {
-            rows.push(stored(&**view).reached(last_seq));
+    for (at, view) in views.iter().enumerate() {
+        if all_checkpoints || changed.contains_key(&at) {
+            rows.push(stored(*view).reached(last_seq));
         }
     }
-    Ok(Some(Folded { rows, last_seq, damaged }))
+    Ok(Some(Folded { rows, changed, last_seq, damaged }))
 }
 
 fn read(
@@ -277,17 +288,17 @@ fn read(
 }
 
 fn fold_record(
-    shared: &Shared,
-    view: usize,
+    journal: &Journal,
+    (place, view): (usize, &dyn AnyView),
     entity: &EntityRef,
     record: &Record,
     first_seq: u64,
     touched: &mut Touched,
 ) -> Result<(), String> {
-    let at = (view, entity.tenant.clone(), entity.id);
+    let at = (place, entity.tenant.clone(), entity.id);
     if !touched.contains_key(&at) {
-        let found = stored(&*shared.views[view])
-            .row(&shared.host.journal, entity.tenant.as_str(), entity.id)
+        let found = stored(view)
+            .row(journal, entity.tenant.as_str(), entity.id)
             .map_err(|error| error.to_string())?;
         let former_order = found.as_ref().map(|row| row.order);
         let row = found.map(|row| (row.order, row.bytes));
@@ -295,7 +306,7 @@ fn fold_record(
     }
     if let Some(change) = touched.get_mut(&at) {
         let row = change.row.as_ref().map(|(_, row)| row.as_slice());
-        let folded = shared.views[view].fold(row, entity, record, first_seq)?;
+        let folded = view.fold(row, entity, record, first_seq)?;
         if let Some((_, row)) = &folded
             && row.len() > ROW_BYTES_MAX
         {
@@ -418,5 +429,11 @@ fn stored(view: &dyn AnyView) -> projections::View {
     projections::View::new(view.name(), view.revision())
 }
 
-/// The views of each kind, by their place in the list of views.
-pub(crate) type ViewsByKind = HashMap<&'static str, (&'static str, Vec<usize>)>;
+/// The places of the views of each kind.
+fn views_by_kind(views: &[&dyn AnyView]) -> HashMap<&'static str, (&'static str, Vec<usize>)> {
+    let mut by_kind = HashMap::new();
+    for (place, view) in views.iter().enumerate() {
+        by_kind.entry(view.kind()).or_insert_with(|| (view.kind(), Vec::new())).1.push(place);
+    }
+    by_kind
+}

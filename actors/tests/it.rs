@@ -4,6 +4,8 @@
 
 #[path = "it/activities.rs"]
 mod activities;
+#[path = "it/offline.rs"]
+mod offline;
 #[path = "it/parcel.rs"]
 mod parcel;
 #[path = "it/policies.rs"]

@@ -110,6 +110,30 @@ impl Journal {
         }
         Ok(found)
     }
+
+    /// All streams there are, in key order, after `after` and at most `limit` of them. It goes from stream to stream
+    /// and not through their records.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the engine cannot read or a key is damaged.
+    pub fn all_streams(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<StreamId>, ReadError> {
+        let end = keys::after_prefix(vec![keys::RECORDS]);
+        let mut from = match after {
+            Some(stream) => keys::after_prefix(keys::records(stream)),
+            None => vec![keys::RECORDS],
+        };
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let (low, high) = keys::half_open(&from, &end);
+            let Some(pair) = self.store().range(low, high).next() else { break };
+            let (key, _) = pair?;
+            let (stream, _) =
+                keys::read_record(&key).ok_or_else(|| Damage::at(&key, "not a record's key"))?;
+            from = keys::after_prefix(keys::records(&stream));
+            found.push(stream);
+        }
+        Ok(found)
+    }
 }
 
 /// One record of a stream.
