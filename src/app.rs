@@ -176,6 +176,7 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
     let edge = edge
         .posting_to(alarms::networks(config))
         .counting(sends)
+        .backing_up(config.storage.path.clone())
         .listening_on_loopback(address.ip().is_loopback());
     alarms::configured::bring_in_line(&engine, config).await?;
     schedules::bring_in_line(&engine, config).await?;

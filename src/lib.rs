@@ -8,6 +8,7 @@ pub mod channels;
 pub mod cli;
 pub mod config;
 mod figures;
+mod hex;
 pub mod http;
 pub mod performers;
 pub mod schedules;

@@ -22,6 +22,7 @@ pub mod backoff;
 pub mod clock;
 pub mod dead_letters;
 pub mod engine;
+pub mod feed;
 pub mod host;
 pub mod intake;
 pub mod introspect;

@@ -217,9 +217,8 @@ impl Backup {
         }
         let (journal, base) = (self.journal.clone(), self.base.clone());
         let step = blocking(move || step(journal.store(), after, base.as_ref())).await??;
-        if !step.pairs.is_empty() {
-            self.add(&Frame::Pairs(step.pairs));
-        }
+        // Even where there are none: whoever reads sees that it goes on.
+        self.add(&Frame::Pairs(step.pairs));
         self.phase = step.reached.map_or(Phase::Settling, Phase::Copying);
         Ok(())
     }
