@@ -11,6 +11,7 @@ mod figures;
 mod hex;
 pub mod http;
 pub mod performers;
+mod recovery;
 pub mod schedules;
 pub mod telemetry;
 pub mod tls;

@@ -34,6 +34,13 @@ const BLOB_AGE: Duration = Duration::from_secs(2 * 24 * 3600);
 /// What blobs are called in an archive, before their own names.
 pub const BLOBS: &str = "blobs/";
 
+/// The name of the blob that a key of the store names, if it is such a key.
+#[must_use]
+pub fn named_blob(key: &[u8]) -> Option<&str> {
+    let (part, name) = key.split_first()?;
+    if *part == keys::BLOBS { std::str::from_utf8(name).ok() } else { None }
+}
+
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {

@@ -1,6 +1,6 @@
 //! For whoever must be able to begin again: a copy of everything, and the feed as it grows. Operators only.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -36,13 +36,12 @@ use super::{
     shown,
     system::tenant_or_all,
 };
+use crate::recovery::folder;
 
 /// Events in one answer.
 const EVENTS: usize = 200;
 /// The longest that somebody waits for news: below what proxies and clients bear.
 const WAIT_MAX: Duration = Duration::from_secs(20);
-/// Files that belong to the data folder are small: keys.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new().routes(routes!(backup)).routes(routes!(journal))
@@ -91,7 +90,7 @@ async fn backup(
     let files = match edge.data_folder.clone() {
         None => Vec::new(),
         Some(folder) => {
-            let read = tokio::task::spawn_blocking(move || secrets(&folder)).await;
+            let read = tokio::task::spawn_blocking(move || folder::secrets(&folder)).await;
             read.map_err(Problem::unreadable)?.map_err(Problem::unreadable)?
         }
     };
@@ -144,26 +143,6 @@ fn refused(error: BackupError) -> Problem {
         BackupError::Busy | BackupError::UnknownBase(_) => Problem::with(Kind::Conflict, format!("{error}.")),
         error => Problem::unreadable(error.to_string()),
     }
-}
-
-/// The files in the data folder's `secrets`.
-fn secrets(folder: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
-    let entries = match std::fs::read_dir(folder.join("secrets")) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        if metadata.is_file() && metadata.len() <= SECRET_BYTES_MAX {
-            let name = format!("secrets/{}", entry.file_name().to_string_lossy());
-            files.push((name, std::fs::read(entry.path())?));
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// Which stretch of the feed is wanted.
