@@ -211,7 +211,7 @@ impl Projector {
 /// What a stretch of the feed changes.
 pub(crate) struct Folded {
     pub(crate) rows: Vec<RowChange>,
-    /// How many rows of each view are among them, by the view's place.
+    /// How many rows are written of each view that was touched, by the view's place.
     pub(crate) changed: BTreeMap<usize, u64>,
     pub(crate) last_seq: u64,
     /// Records that could not be folded: kind, entity, and why.
@@ -254,11 +254,9 @@ pub(crate) fn fold_batch(
     }
     let mut rows = Vec::new();
     let mut changed = BTreeMap::new();
-    for (view, ..) in touched.keys() {
-        *changed.entry(*view).or_default() += 1;
-    }
-    for ((view, tenant, entity), change) in touched {
-        let view = stored(views[view]);
+    for ((place, tenant, entity), change) in touched {
+        let view = stored(views[place]);
+        *changed.entry(place).or_default() += u64::from(change.row.is_some());
         match (change.row, change.former_order) {
             (Some((order, row)), former) => {
                 rows.extend(view.put(tenant.as_str(), entity, former, order, row))

@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -75,7 +75,10 @@ pub(crate) async fn restore(
     let within = target.exists();
     let beside = if within { target.to_owned() } else { parent(target) };
     fs::create_dir_all(&beside).with_context(|| format!("{} cannot be made", beside.display()))?;
-    let built = tempfile::Builder::new().prefix(".restoring-").tempdir_in(&beside);
+    let built = tempfile::Builder::new()
+        .prefix(".restoring-")
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(&beside);
     let built = built.with_context(|| format!("{} cannot be written", beside.display()))?;
     let restored = build(chain, built.path(), engine, despite_damage).await?;
     put(built, target, within)?;
@@ -170,9 +173,9 @@ impl Files {
             }
             let mode = if secret { 0o600 } else { 0o644 };
             // One archive of a chain may bring a file again that another brought.
+            self.count += u64::from(!path.exists());
             let file = OpenOptions::new().create(true).write(true).truncate(true).mode(mode).open(&path)?;
             self.open = Some((part.name.clone(), file));
-            self.count += 1;
         }
         match &mut self.open {
             Some((name, file)) if *name == part.name => file.write_all(&part.bytes),

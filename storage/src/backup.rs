@@ -27,9 +27,10 @@ use crate::store::{Pair, Store, StoreError};
 /// Bytes that are looked through in one step, most of which a backup with a base leaves out.
 const STEP_BYTES: usize = 4 << 20;
 
-/// How much older than the base a blob's file may be for a backup with a base to hold it. A blob is stored before it is
-/// named, and within a day, since it would be swept otherwise; twice that, for clocks that are put right.
-const BLOB_AGE: Duration = Duration::from_secs(2 * 24 * 3600);
+/// How much older than the base a blob's file may be for a backup with a base to hold it. A blob is stored moments before
+/// it is named; the hour is for clocks that are put right. Should even that not be enough, the blob is in no archive of
+/// the chain, which whoever checks the chain finds.
+const BLOB_AGE: Duration = Duration::from_secs(3600);
 
 /// What blobs are called in an archive, before their own names.
 pub const BLOBS: &str = "blobs/";
