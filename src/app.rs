@@ -31,7 +31,7 @@ use throughline_storage::{
     blobs::Blobs,
     codec,
     journal::{Journal, JournalOptions},
-    store::{self, StoreOptions},
+    store::StoreOptions,
 };
 use throughline_workflows::{
     access::Reads, agent::Agent, conversation::Conversation, credential::Credential, customer::Customer,
@@ -176,6 +176,7 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
     let edge = edge
         .posting_to(alarms::networks(config))
         .counting(sends)
+        .backing_up(config.storage.path.clone())
         .listening_on_loopback(address.ip().is_loopback());
     alarms::configured::bring_in_line(&engine, config).await?;
     schedules::bring_in_line(&engine, config).await?;
@@ -187,10 +188,7 @@ async fn start(config: &Config, admin_token: Option<&Secret>) -> anyhow::Result<
 async fn open_journal(config: &Config) -> anyhow::Result<(Journal, Clock)> {
     let folder = config.storage.path.clone();
     make_durably(&folder).with_context(|| format!("storage.path: {} cannot be made", folder.display()))?;
-    let engine = match config.storage.engine {
-        config::StorageEngine::Sled => store::Engine::Sled,
-        config::StorageEngine::Fjall => store::Engine::Fjall,
-    };
+    let engine = config.storage.engine.engine();
     let options = StoreOptions { cache_bytes: config.storage.cache.as_u64() };
     let store = tokio::task::spawn_blocking({
         let folder = folder.clone();

@@ -1,18 +1,24 @@
 //! The command line: one file a command, each with an example in its `--help`.
 //!
 //! `throughline` alone serves. `check` and `calendar` read the configuration only, `rehearse` plays with a server of
-//! its own; every other command asks a running server through its API. The exit status is 0 for done, 1 for failed, 2
+//! its own; `restore`, `projections` and most of `journal` open a data folder that no server holds; every other command
+//! asks a running server through its API. The exit status is 0 for done, 1 for failed, 2
 //! for wrong usage.
 
 mod activities;
 mod actors;
+mod backup;
 mod calendar;
 mod check;
+mod data;
 mod dead_letters;
 mod inspect;
+mod journal;
 mod page;
+mod projections;
 mod rehearse;
 mod remote;
+mod restore;
 mod serve;
 mod show;
 mod silence;
@@ -63,6 +69,12 @@ enum Command {
     /// started again; its provider of text messages refuses everything for some hours. Nothing leaves this machine, no
     /// configuration is read, and nothing is left behind. The exit status is 1 if a promise was broken.
     Rehearse(rehearse::Rehearse),
+    /// Make a data folder of a backup
+    Restore(restore::Restore),
+    /// Look through, count, follow, and carry over what happened
+    Journal(Box<journal::Journal>),
+    /// Make lists anew
+    Projections(projections::Projections),
     #[command(flatten)]
     Ask(Box<Ask>),
 }
@@ -70,6 +82,8 @@ enum Command {
 /// The commands that ask a running server.
 #[derive(Debug, Subcommand)]
 enum Ask {
+    /// Copy everything, while the server goes on, and check the copy
+    Backup(backup::Backup),
     /// Make, list and revoke tokens for the API
     Token(token::Token),
     /// Add and list tenants
@@ -109,8 +123,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Calendar(calendar) => load(cli.config.as_deref(), environment)
             .and_then(|loaded| calendar.run(&loaded.config))
             .and_then(|text| print(&text)),
-        Command::Rehearse(rehearse) => {
-            rehearse.run().and_then(|told| print(&told.text).and_then(|status| told.outcome.map(|()| status)))
+        Command::Rehearse(rehearse) => rehearse.run().and_then(tell),
+        Command::Restore(restore) => {
+            let config = || load(cli.config.as_deref(), environment);
+            block_on(restore.run(config)).and_then(|text| print(&text))
+        }
+        Command::Journal(journal) => {
+            let config = || load(cli.config.as_deref(), environment);
+            block_on(journal.run(config, || Ok(config()?.config.server.listen))).and_then(tell)
+        }
+        Command::Projections(projections) => {
+            let config = || load(cli.config.as_deref(), environment);
+            block_on(projections.run(config)).and_then(tell)
         }
         Command::Ask(question) => ask(*question, cli.config, environment).and_then(|text| print(&text)),
     };
@@ -121,14 +145,38 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
 }
 
 fn ask(question: Ask, config: Option<PathBuf>, environment: &Environment) -> anyhow::Result<String> {
+    block_on(question.run(|| Ok(load(config.as_deref(), environment)?.config.server.listen)))
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(question.run(|| Ok(load(config.as_deref(), environment)?.config.server.listen)))
+    runtime.block_on(work)
+}
+
+/// What is to be printed, and what is to be said of it.
+struct Told {
+    text: String,
+    /// Why it counts as failed, if it does.
+    outcome: anyhow::Result<()>,
+}
+
+impl Told {
+    fn done(text: String) -> Self {
+        Self { text, outcome: Ok(()) }
+    }
+}
+
+/// Prints, and then says what failed.
+fn tell(told: Told) -> anyhow::Result<ExitCode> {
+    let printed = print(&told.text);
+    told.outcome.and(printed)
 }
 
 impl Ask {
     /// The answer in words. `listen` says where the configured server listens, if none was named.
     async fn run(self, listen: impl FnOnce() -> anyhow::Result<SocketAddr>) -> anyhow::Result<String> {
         match self {
+            Self::Backup(backup) => backup.run(listen).await,
             Self::Token(token) => token.run(listen).await,
             Self::Tenant(tenant) => tenant.run(listen).await,
             Self::Inspect(inspect) => inspect.run(listen).await,
@@ -146,6 +194,9 @@ fn load(file: Option<&Path>, environment: &Environment) -> anyhow::Result<Loaded
 }
 
 fn print(text: &str) -> anyhow::Result<ExitCode> {
+    if text.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
     match writeln!(io::stdout(), "{}", text.trim_end()) {
         // Whoever read the output has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),

@@ -22,6 +22,7 @@ mod tests;
 mod webhooks;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
@@ -93,6 +94,8 @@ pub struct Edge {
     networks: Networks,
     /// Whether only this machine reaches the listener.
     listener_is_loopback: bool,
+    /// The folder whose secrets belong into a backup.
+    data_folder: Option<PathBuf>,
     /// Who follows events at this moment.
     followers: Arc<Semaphore>,
     tally: metrics::Tally,
@@ -126,6 +129,7 @@ impl Edge {
             closing: CancellationToken::new(),
             networks: Networks::default(),
             listener_is_loopback: false,
+            data_folder: None,
             followers: Arc::new(Semaphore::new(events::FOLLOWERS_MAX)),
             tally: metrics::Tally::new(started_at, Sends::default()),
         }
@@ -190,6 +194,13 @@ impl Edge {
     #[must_use]
     pub fn listening_on_loopback(mut self, loopback: bool) -> Self {
         self.listener_is_loopback = loopback;
+        self
+    }
+
+    /// The same edge, whose backups hold the secrets in this data folder.
+    #[must_use]
+    pub fn backing_up(mut self, data_folder: PathBuf) -> Self {
+        self.data_folder = Some(data_folder);
         self
     }
 

@@ -11,8 +11,10 @@ mod figures;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hex;
 pub mod http;
 pub mod performers;
+mod recovery;
 pub mod schedules;
 pub mod telemetry;
 pub mod tls;

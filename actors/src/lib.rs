@@ -22,12 +22,14 @@ pub mod backoff;
 pub mod clock;
 pub mod dead_letters;
 pub mod engine;
+pub mod feed;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod host;
 pub mod intake;
 pub mod introspect;
+pub mod offline;
 pub mod order;
 pub mod outside;
 pub mod performer;

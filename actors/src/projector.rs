@@ -6,7 +6,7 @@
 
 use std::{
     any::Any,
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     marker::PhantomData,
     sync::Arc,
     time::Duration,
@@ -66,7 +66,7 @@ pub(crate) trait AnyView: Send + Sync {
 }
 
 /// A row of whichever view.
-type AnyRow = Box<dyn Any + Send>;
+pub(crate) type AnyRow = Box<dyn Any + Send>;
 
 /// What the events of one record have in common.
 pub(crate) struct Told<'a> {
@@ -183,10 +183,10 @@ struct Projector {
 }
 
 /// Which row: its view's place in the list of views, and whose it is.
-type RowKey = (usize, TenantId, Uuid);
+pub(crate) type RowKey = (usize, TenantId, Uuid);
 
 /// Rows by whose they are, each with the order it stands at in the store; none where there is none.
-type Rows = HashMap<RowKey, Option<(u64, AnyRow)>>;
+pub(crate) type Rows = HashMap<RowKey, Option<(u64, AnyRow)>>;
 
 /// A row touched by a batch.
 struct Change {
@@ -226,7 +226,9 @@ impl Projector {
         // Given back once the rows are stored as they are known here.
         let mut known = std::mem::take(&mut self.known);
         let folded = tokio::task::spawn_blocking(move || {
-            let folded = fold_batch(&shared_too, after, &checkpoints, all, &mut known)?;
+            let views: Vec<&dyn AnyView> = shared_too.views.iter().map(|view| &**view).collect();
+            let journal = &shared_too.host.journal;
+            let folded = fold_batch(journal, &views, after, &checkpoints, all, &mut known)?;
             Ok::<_, String>((folded, known))
         })
         .await
@@ -252,45 +254,51 @@ impl Projector {
     }
 }
 
-struct Folded {
-    rows: Vec<RowChange>,
-    last_seq: u64,
-    damaged: Vec<(String, Uuid, String)>,
+/// What a stretch of the feed changes.
+pub(crate) struct Folded {
+    pub(crate) rows: Vec<RowChange>,
+    /// How many rows are written of each view that was touched, by the view's place.
+    pub(crate) changed: BTreeMap<usize, u64>,
+    pub(crate) last_seq: u64,
+    /// Records that could not be folded: kind, entity, and why.
+    pub(crate) damaged: Vec<(String, Uuid, String)>,
 }
 
-fn fold_batch(
-    shared: &Shared,
+/// Folds a stretch of the feed after `after`; none where there is nothing after it.
+pub(crate) fn fold_batch(
+    journal: &Journal,
+    views: &[&dyn AnyView],
     after: u64,
     checkpoints: &[u64],
     all_checkpoints: bool,
     known: &mut Rows,
 ) -> Result<Option<Folded>, String> {
-    let journal = &shared.host.journal;
     let groups = journal.feed(after, GROUPS_MAX).map_err(|error| error.to_string())?;
     let Some(last_seq) = groups.last().map(|group| group.last_seq) else { return Ok(None) };
-    let by_kind = shared.views_by_kind();
+    let by_kind = views_by_kind(views);
     let mut touched = Touched::new();
     let mut damaged = Vec::new();
     for entry in groups.iter().flat_map(|group| &group.entries) {
-        let Some((kind, views)) = by_kind.get(entry.stream.kind.as_str()) else { continue };
+        let Some((kind, places)) = by_kind.get(entry.stream.kind.as_str()) else { continue };
         let Ok(tenant) = entry.stream.tenant.parse::<TenantId>() else { continue };
         let entity = EntityRef { tenant, kind, id: entry.stream.entity };
         let read = read(journal, entry).and_then(|(stored, record)| {
             let meta = codec::decode::<RecordMeta>(&record.metadata).map_err(|error| error.to_string())?;
-            let first = views.first().ok_or("no view")?;
-            let events = shared.views[*first].events(&entity, &record)?;
+            let first = places.first().ok_or("no view")?;
+            let events = views[*first].events(&entity, &record)?;
             Ok((stored.first_seq, record, meta, events))
         });
         match read {
             Ok((first_seq, record, meta, events)) => {
                 let at = Timestamp::from_millis(record.at_ms);
                 let told = Told { entity: entity.id, version: record.version, first_seq, at, meta: &meta };
-                for view in views {
-                    if first_seq + record.events.len() as u64 <= checkpoints[*view] + 1 {
+                for place in places {
+                    if first_seq + record.events.len() as u64 <= checkpoints[*place] + 1 {
                         continue; // This view has folded it already.
                     }
+                    let view = (*place, views[*place]);
                     if let Err(error) =
-                        fold_record(shared, *view, &entity, &*events, &told, known, &mut touched)
+                        fold_record(journal, view, &entity, &*events, &told, known, &mut touched)
                     {
                         damaged.push((entry.stream.kind.clone(), entity.id, error));
                     }
@@ -303,37 +311,35 @@ fn fold_batch(
         known.clear();
     }
     let mut rows = Vec::new();
-    let mut changed = HashSet::new();
+    let mut changed = BTreeMap::new();
     for (key, change) in touched {
-        let (view, tenant, entity) = &key;
-        changed.insert(*view);
-        let encoded = change.row.as_ref().and_then(|row| shared.views[*view].encode(row));
-        let stored = stored(&*shared.views[*view]);
+        let (place, tenant, entity) = &key;
+        let view = views[*place];
+        *changed.entry(*place).or_default() += u64::from(change.row.is_some());
+        let encoded = change.row.as_ref().and_then(|row| view.encode(row));
         match (encoded, change.former_order) {
             (Some((_, row)), _) if row.len() > ROW_BYTES_MAX => {
                 // One row that does not fit must not keep all lists from going on: it stays as it was.
                 let error = format!("its row of {} bytes is larger than a row may be", row.len());
-                damaged.push((shared.views[*view].kind().to_owned(), *entity, error));
-                continue;
+                damaged.push((view.kind().to_owned(), *entity, error));
             }
             (Some((order, row)), former) => {
-                rows.extend(stored.put(tenant.as_str(), *entity, former, order, row));
+                rows.extend(stored(view).put(tenant.as_str(), *entity, former, order, row));
                 known.insert(key, change.row.map(|row| (order, row)));
             }
             (None, former) => {
-                rows.extend(
-                    former.into_iter().flat_map(|former| stored.remove(tenant.as_str(), *entity, former)),
-                );
+                let removed = former.map(|former| stored(view).remove(tenant.as_str(), *entity, former));
+                rows.extend(removed.into_iter().flatten());
                 known.insert(key, None);
             }
         }
     }
-    for (at, view) in shared.views.iter().enumerate() {
-        if all_checkpoints || changed.contains(&at) {
-            rows.push(stored(&**view).reached(last_seq));
+    for (at, view) in views.iter().enumerate() {
+        if all_checkpoints || changed.contains_key(&at) {
+            rows.push(stored(*view).reached(last_seq));
         }
     }
-    Ok(Some(Folded { rows, last_seq, damaged }))
+    Ok(Some(Folded { rows, changed, last_seq, damaged }))
 }
 
 fn read(
@@ -349,31 +355,30 @@ fn read(
 }
 
 fn fold_record(
-    shared: &Shared,
-    view: usize,
+    journal: &Journal,
+    (place, view): (usize, &dyn AnyView),
     entity: &EntityRef,
     events: &dyn Any,
     told: &Told<'_>,
     known: &mut Rows,
     touched: &mut Touched,
 ) -> Result<(), String> {
-    let any = &*shared.views[view];
-    let change = match touched.entry((view, entity.tenant.clone(), entity.id)) {
+    let change = match touched.entry((place, entity.tenant.clone(), entity.id)) {
         Entry::Occupied(change) => change.into_mut(),
-        Entry::Vacant(place) => {
-            let row = match known.remove(place.key()) {
+        Entry::Vacant(vacant) => {
+            let row = match known.remove(vacant.key()) {
                 Some(row) => row,
-                None => stored(any)
-                    .row(&shared.host.journal, entity.tenant.as_str(), entity.id)
+                None => stored(view)
+                    .row(journal, entity.tenant.as_str(), entity.id)
                     .map_err(|error| error.to_string())?
-                    .map(|row| any.decode(&row.bytes).map(|decoded| (row.order, decoded)))
+                    .map(|row| view.decode(&row.bytes).map(|decoded| (row.order, decoded)))
                     .transpose()?,
             };
             let (former_order, row) = row.unzip();
-            place.insert(Change { former_order, row })
+            vacant.insert(Change { former_order, row })
         }
     };
-    change.row = any.fold(change.row.take(), events, told)?;
+    change.row = view.fold(change.row.take(), events, told)?;
     Ok(())
 }
 
@@ -488,5 +493,11 @@ fn stored(view: &dyn AnyView) -> projections::View {
     projections::View::new(view.name(), view.revision())
 }
 
-/// The views of each kind, by their place in the list of views.
-pub(crate) type ViewsByKind = HashMap<&'static str, (&'static str, Vec<usize>)>;
+/// The places of the views of each kind.
+fn views_by_kind(views: &[&dyn AnyView]) -> HashMap<&'static str, (&'static str, Vec<usize>)> {
+    let mut by_kind = HashMap::new();
+    for (place, view) in views.iter().enumerate() {
+        by_kind.entry(view.kind()).or_insert_with(|| (view.kind(), Vec::new())).1.push(place);
+    }
+    by_kind
+}

@@ -22,7 +22,7 @@ use crate::{
     introspect::inspector::AnyInspector,
     order::{AnyCommand, EntityRef, Order, Refusal},
     performer::AnyPerformer,
-    projector::{AnyView, Views, ViewsByKind},
+    projector::{AnyView, Views},
     supervisor::Registry,
 };
 
@@ -164,15 +164,6 @@ impl Shared {
         };
         let owner = self.host.journal.claim(&key).map_err(|error| Refusal::Damaged(error.to_string()))?;
         Ok(owner.and_then(|owner| Uuid::from_slice(&owner).ok()))
-    }
-
-    /// The places of the views of each kind.
-    pub(crate) fn views_by_kind(&self) -> ViewsByKind {
-        let mut by_kind = ViewsByKind::new();
-        for (place, view) in self.views.iter().enumerate() {
-            by_kind.entry(view.kind()).or_insert_with(|| (view.kind(), Vec::new())).1.push(place);
-        }
-        by_kind
     }
 
     /// Commits what must not be lost: it waits for room where too much is waiting. Work that was done before is done.

@@ -60,15 +60,23 @@ impl World {
     /// If the store cannot be opened or the engine does not start.
     #[expect(clippy::expect_used, reason = "a test's own set-up")]
     pub async fn start(&self, register: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Engine {
+        register(self.builder()).start().await.expect("the engine starts")
+    }
+
+    /// What an engine on what is in the store is made with.
+    ///
+    /// # Panics
+    /// If the store cannot be opened.
+    #[expect(clippy::expect_used, reason = "a test's own set-up")]
+    pub fn builder(&self) -> EngineBuilder {
         let clock = self.clock.clone();
         let options =
             JournalOptions { now_ms: Arc::new(move || clock.now().as_millis()), ..JournalOptions::default() };
         let journal = Journal::open(Arc::new(self.store.clone()), options).expect("the store opens");
         let blobs = Arc::new(Blobs::open(self.blobs.path()).expect("the blob folder opens"));
-        let builder = EngineBuilder::new(journal, blobs, self.clock.clone())
+        EngineBuilder::new(journal, blobs, self.clock.clone())
             .options(self.options.clone())
-            .policies([(Self::tenant(), Policy::default())]);
-        register(builder).start().await.expect("the engine starts")
+            .policies([(Self::tenant(), Policy::default())])
     }
 
     /// The world after a power cut: what was durable, and nothing else, on a clock of its own. An engine of before

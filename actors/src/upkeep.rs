@@ -78,9 +78,9 @@ async fn forever(shared: &Shared) {
 /// How far the comparison of timers with states is, for one kind.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(crate) struct Rearmed {
-    revision: u32,
+    pub(crate) revision: u32,
     /// The last entity compared; none once all are.
-    after: Option<(String, Uuid)>,
+    pub(crate) after: Option<(String, Uuid)>,
 }
 
 async fn rearm(shared: &Shared, kind: &'static str, revision: u32) -> Result<(), String> {

@@ -6,6 +6,8 @@
 mod activities;
 #[path = "it/bells.rs"]
 mod bells;
+#[path = "it/offline.rs"]
+mod offline;
 #[path = "it/parcel.rs"]
 mod parcel;
 #[path = "it/policies.rs"]

@@ -31,7 +31,7 @@ use self::{
     story::Outcome,
     timeline::{Line, short, spoken, style},
 };
-use super::show::pretty;
+use super::{Told, show::pretty};
 
 /// A Monday, at nine in the morning where Ada lives.
 const START: &str = "2026-11-23T08:00:00Z";
@@ -52,13 +52,6 @@ pub(super) struct Rehearse {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-/// What is to be printed, and what is to be said of it.
-pub(super) struct Told {
-    pub(super) text: String,
-    /// The promise that was broken, if one was.
-    pub(super) outcome: anyhow::Result<()>,
 }
 
 impl Rehearse {

@@ -18,6 +18,9 @@ use crate::config::reachable;
 /// Longer than any answer takes; a retry of a dead letter is one turn.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longer than any backup takes; who reads it watches whether something comes.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Which server to ask, and how to answer.
 #[derive(Debug, Args)]
 pub(super) struct Remote {
@@ -32,6 +35,14 @@ pub(super) struct Remote {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What the server answered with something other than JSON.
+pub(super) enum Opened {
+    /// It begins to send.
+    Body(reqwest::Response),
+    /// What is asked for contradicts what is there.
+    Conflict(anyhow::Error),
 }
 
 /// What the server answered.
@@ -72,6 +83,23 @@ impl Client {
     /// Reads what stands at the path made of `segments`.
     pub(super) async fn get(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
         self.answer(self.request(Method::GET, segments)?.query(query)).await
+    }
+
+    /// Reads what stands at the path made of `segments`, however long it takes to come.
+    pub(super) async fn open(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Opened> {
+        let request = self.request(Method::GET, segments)?.query(query).timeout(WEEK);
+        let asked = tokio::time::timeout(PATIENCE, request.send()).await;
+        let response = match asked {
+            Ok(response) => response.map_err(|error| self.unreachable(error))?,
+            Err(_) => return Err(self.silent()),
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Opened::Body(response));
+        }
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
+        let refusal = self.refusal(status, &serde_json::from_slice(&bytes).unwrap_or(Value::Null));
+        if status == StatusCode::CONFLICT { Ok(Opened::Conflict(refusal)) } else { Err(refusal) }
     }
 
     /// Changes something.
@@ -124,10 +152,15 @@ impl Client {
                 "no server answers at {base}; start it with `throughline serve`, or name another with --server"
             )
         } else if error.is_timeout() {
-            anyhow!("the server at {base} did not answer within {} seconds", PATIENCE.as_secs())
+            self.silent()
         } else {
             anyhow::Error::new(error.without_url()).context(format!("the server at {base} cannot be asked"))
         }
+    }
+
+    fn silent(&self) -> anyhow::Error {
+        let base = self.base.as_str().trim_end_matches('/');
+        anyhow!("the server at {base} did not answer within {} seconds", PATIENCE.as_secs())
     }
 
     /// A problem (RFC 9457) in one line.

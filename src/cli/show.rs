@@ -68,6 +68,11 @@ pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     table.trim_fmt()
 }
 
+/// Bytes for people.
+pub(super) fn amount(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
 /// JSON for people.
 pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}")

@@ -8,6 +8,7 @@ use std::{
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use throughline_storage::store::Engine;
 use throughline_workflows::{
     ids::TenantId,
     schedule::Work,
@@ -88,6 +89,16 @@ pub enum StorageEngine {
     Sled,
     /// The embedded ordered store `fjall`.
     Fjall,
+}
+
+impl StorageEngine {
+    /// What opens folders of it.
+    pub fn engine(self) -> Engine {
+        match self {
+            Self::Sled => Engine::Sled,
+            Self::Fjall => Engine::Fjall,
+        }
+    }
 }
 
 /// `[dedupe]`: how long a webhook is recognised as one already taken.

@@ -7,6 +7,7 @@ mod conversations;
 mod customers;
 mod dead_letters;
 mod policy;
+mod recovery;
 mod resolutions;
 pub(super) mod shown;
 mod sla;
@@ -42,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
         .merge(tokens::routes())
         .merge(webhooks::routes())
         .merge(system::routes())
+        .merge(recovery::routes())
         .merge(dead_letters::routes())
         .merge(policy::routes())
         .merge(templates::routes())

@@ -8,6 +8,7 @@ mod people;
 mod policy;
 mod policy_change;
 mod records;
+mod recovery;
 mod server;
 mod standing;
 mod tenants;
@@ -118,7 +119,7 @@ struct World {
     /// The first admin's token.
     admin: String,
     faults: Faults,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What was answered.
@@ -193,8 +194,8 @@ impl World {
                 Door { adapter: Arc::new(Generic::new(generic)), channel: "generic:web".to_owned(), url };
             Ok(NewTenant { doors: vec![("generic/web".to_owned(), door)], policy: policy_of(tenant) })
         });
-        let edge = Arc::new(edge);
-        Self { router: router(edge.clone()), edge, engine, admin, faults, _folder: folder }
+        let edge = Arc::new(edge.backing_up(folder.path().to_owned()));
+        Self { router: router(edge.clone()), edge, engine, admin, faults, folder }
     }
 
     async fn call(&self, mut request: Request<Body>) -> Answer {

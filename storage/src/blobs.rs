@@ -3,6 +3,7 @@
 //! A blob is stored and synced *before* the commit that names it, so that a durable record never names a blob that
 //! is not there. What no commit came to name is swept away once it is old. A name is `TENANT/INBOUND_ID/PART`.
 
+use std::ops::Range;
 use std::path::Path as Folder;
 use std::time::Duration;
 
@@ -20,6 +21,15 @@ use crate::keys;
 #[derive(Debug)]
 pub struct Blobs {
     objects: LocalFileSystem,
+}
+
+/// What is known of a blob without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobStat {
+    /// Its length.
+    pub bytes: u64,
+    /// When it was stored, by the machine's clock, in milliseconds since the Unix epoch.
+    pub stored_at_ms: u64,
 }
 
 /// Why a blob was not stored, read or removed.
@@ -72,11 +82,29 @@ impl Blobs {
     /// # Errors
     /// [`BlobError::Missing`] if there is none, otherwise whatever the disk says.
     pub async fn get(&self, name: &str) -> Result<Bytes, BlobError> {
-        let missing = |error| match error {
-            object_store::Error::NotFound { .. } => BlobError::Missing(name.to_owned()),
-            error => BlobError::Objects(error),
-        };
-        Ok(self.objects.get(&path(name)?).await.map_err(missing)?.bytes().await?)
+        let found = self.objects.get(&path(name)?).await.map_err(|error| missing(name, error))?;
+        Ok(found.bytes().await?)
+    }
+
+    /// How long a blob is, and when it was stored.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] if there is none, otherwise whatever the disk says.
+    pub async fn stat(&self, name: &str) -> Result<BlobStat, BlobError> {
+        let object = self.objects.head(&path(name)?).await.map_err(|error| missing(name, error))?;
+        let stored_at_ms = u64::try_from(object.last_modified.timestamp_millis()).unwrap_or(0);
+        Ok(BlobStat { bytes: object.size, stored_at_ms })
+    }
+
+    /// A stretch of a blob's content, by bytes; shorter where the blob ends before it does.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] if there is no such blob, otherwise whatever the disk says.
+    pub async fn read(&self, name: &str, stretch: Range<u64>) -> Result<Bytes, BlobError> {
+        if stretch.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.objects.get_range(&path(name)?, stretch).await.map_err(|error| missing(name, error))
     }
 
     /// Removes the blobs that are older than `older_than` by the machine's wall clock, which stamps files, and that
@@ -109,6 +137,13 @@ impl Journal {
     /// [`ReadError::Store`] if the engine cannot read.
     pub fn names_blob(&self, name: &str) -> Result<bool, ReadError> {
         Ok(self.store().get(&keys::blob(name))?.is_some())
+    }
+}
+
+fn missing(name: &str, error: object_store::Error) -> BlobError {
+    match error {
+        object_store::Error::NotFound { .. } => BlobError::Missing(name.to_owned()),
+        error => BlobError::Objects(error),
     }
 }
 

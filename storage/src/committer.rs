@@ -7,6 +7,7 @@
 //!
 //! A store that fails once is not asked again: whoever waits hears of it, and so does everyone after them.
 
+mod capture;
 mod disk;
 mod group;
 mod queue;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 pub use self::stats::CommitStats;
 
+pub(crate) use self::capture::Capture;
 pub(crate) use self::disk::Disk;
 pub(crate) use self::group::{Counters, INBOX_MARK, LAYOUT, LAYOUT_MARK};
 pub(crate) use self::queue::{Queue, Room};
@@ -71,6 +73,8 @@ pub(crate) struct Shared {
     head: Mutex<Head>,
     inbox_pending: AtomicU64,
     costs: Mutex<Costs>,
+    /// Who copies the store at this moment, and must hear of every group.
+    capture: Mutex<Option<Arc<Capture>>>,
 }
 
 impl Shared {
@@ -83,6 +87,7 @@ impl Shared {
             head: Mutex::new(head(counters)),
             inbox_pending: AtomicU64::new(counters.inbox_pending),
             costs: Mutex::default(),
+            capture: Mutex::default(),
         }
     }
 
@@ -104,6 +109,22 @@ impl Shared {
             failed: self.failed().map(|reason| reason.to_string()),
             ..lock(&self.costs).figures()
         }
+    }
+
+    /// Lets `capture` hear of every group from now on; those that the store has already been handed are not among
+    /// them, and are durable once the barrier has passed. Answers false where somebody hears of them already.
+    pub(crate) fn begin_capture(&self, capture: &Arc<Capture>) -> bool {
+        let mut present = lock(&self.capture);
+        let free = present.is_none();
+        if free {
+            *present = Some(Arc::clone(capture));
+        }
+        free
+    }
+
+    /// `capture` hears of no more groups.
+    pub(crate) fn end_capture(&self, capture: &Arc<Capture>) {
+        lock(&self.capture).take_if(|present| Arc::ptr_eq(present, capture));
     }
 
     pub(crate) fn failed(&self) -> Option<Arc<str>> {
@@ -179,9 +200,16 @@ impl Committer {
 
         // Before the store has it: a reader may see the batch from the next line on, and asks the barrier after.
         let groups = self.shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        // After the count, so that whoever begins to copy either hears of this group or waits for it.
+        let capture = lock(&self.shared.capture).clone();
+        let captured = capture.map(|capture| (capture, batch.changes.clone()));
         let (keys, begin) = (batch.changes.len(), machine_now());
         self.store.commit(batch)?;
         let took = machine_now().saturating_duration_since(begin);
+        if let Some((capture, changes)) = captured {
+            // Before anybody hears that it is durable: whoever waited for that finds it captured.
+            capture.push(changes, head(&counters));
+        }
 
         let taken = answers.iter().filter(|answer| answer.is_ok()).count();
         lock(&self.shared.costs).record(taken, keys, took);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::append::StreamId;
 use crate::envelope::EnvelopeError;
+use crate::keys;
 use crate::store::StoreError;
 
 /// Something stored that is not what was written.
@@ -85,7 +86,10 @@ impl fmt::Display for Place {
                 write!(f, "record {version} of {kind} {entity} of tenant {tenant}")
             }
             Place::FeedGroup { first_seq } => write!(f, "feed group at seq {first_seq}"),
-            Place::Key(key) => write!(f, "value of {}", key.escape_ascii()),
+            Place::Key(key) => match keys::part_name(key) {
+                Some(part) => write!(f, "{part}, value of {}", key.escape_ascii()),
+                None => write!(f, "value of {}", key.escape_ascii()),
+            },
         }
     }
 }

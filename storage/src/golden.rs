@@ -232,3 +232,44 @@ fn keys_are_made_as_on_their_first_day() {
     assert_eq!(keys::read_activity(&all[11]), Some(activity_key()));
     assert_eq!(keys::read_inbox(&all[12]), Some(5));
 }
+
+#[test]
+fn an_archive_is_written_as_on_its_first_day() {
+    use crate::archive::{Archive, Base, Composer, FilePart, Frame, Header};
+
+    let header = Header {
+        engine: "sled".into(),
+        program: "0.1.0".into(),
+        begun_at_ms: 1_767_225_600_000,
+        bytes_expected: 300,
+        base: Some(Base { seq: 4711, hash: [0xab; 32], begun_at_ms: 1_767_225_500_000 }),
+    };
+    let file = |offset, bytes: &[u8]| {
+        let name = "blobs/default/1/1".into();
+        Frame::File(FilePart { name, offset, length: 4, bytes: bytes.to_vec() })
+    };
+    let frames = [
+        Frame::Pairs(vec![(b"key".to_vec(), b"value".to_vec()), (b"other".to_vec(), vec![])]),
+        Frame::Changes(vec![(b"key".to_vec(), None), (b"other".to_vec(), Some(b"new".to_vec()))]),
+        file(0, b"ab"),
+        file(2, b"cd"),
+        Frame::Absent("blobs/default/1/2".into()),
+    ];
+    let (mut composer, mut written) = Composer::begin(&header);
+    for frame in &frames {
+        written.extend(composer.add(frame));
+    }
+    let head = crate::journal::Head { seq: 4712, hash: [0xcd; 32], at_ms: 1_767_225_600_001 };
+    let (bytes, end) = composer.finish(head);
+    written.extend(bytes);
+
+    let kept = golden("archive", &written);
+    let mut archive = Archive::open(&kept[..]).unwrap();
+    assert_eq!(*archive.header(), header);
+    let mut read = Vec::new();
+    while let Some(frame) = archive.next_frame().unwrap() {
+        read.push(frame);
+    }
+    assert_eq!(read, frames);
+    assert_eq!(archive.end().unwrap(), end);
+}

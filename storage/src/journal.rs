@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::ops::Bound;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -211,6 +211,20 @@ impl Journal {
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.inner.store
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// The data folder, where there is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.inner.disk.folder()
+    }
+
+    /// Whether the disk has room for what can be done without.
+    pub(crate) fn has_room(&self) -> Result<(), CommitError> {
+        self.inner.disk.has_room()
     }
 
     /// Removes keys in any part of the keyspace.

@@ -42,6 +42,24 @@ pub(crate) const INBOX: u8 = b'i';
 pub(crate) const DEAD_LETTERS: u8 = b'd';
 pub(crate) const MARKS: u8 = b'm';
 
+/// Every part of the keyspace with its name, in key order.
+pub(crate) const PARTS: &[(u8, &str)] = &[
+    (ACTIVITIES, "activities"),
+    (BLOBS, "blobs"),
+    (CLAIMS, "claims"),
+    (DEAD_LETTERS, "dead_letters"),
+    (FEED, "feed"),
+    (SETTINGS, "settings"),
+    (HOLDS, "holds"),
+    (INBOX, "inbox"),
+    (MARKS, "marks"),
+    (ROWS, "rows"),
+    (RECORDS, "records"),
+    (SNAPSHOTS, "snapshots"),
+    (TIMERS, "timers"),
+    (PERIODIC_CLAIMS, "periodic_claims"),
+];
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const WEEK_MS: u64 = 7 * DAY_MS;
 
@@ -110,6 +128,49 @@ pub(crate) fn records_of_kind(tenant: &str, kind: &str) -> Vec<u8> {
 
 pub(crate) fn record(stream: &StreamId, version: u64) -> Vec<u8> {
     Key::new(RECORDS).stream(stream).number(version).done()
+}
+
+/// The stream and version of a record's key.
+pub(crate) fn read_record(key: &[u8]) -> Option<(StreamId, u64)> {
+    let mut parts = Parts::of(RECORDS, key)?;
+    let stream = parts.stream()?;
+    let version = parts.number()?;
+    parts.0.is_empty().then_some((stream, version))
+}
+
+/// The stream of a snapshot's key.
+pub(crate) fn read_snapshot(key: &[u8]) -> Option<StreamId> {
+    let mut parts = Parts::of(SNAPSHOTS, key)?;
+    let stream = parts.stream()?;
+    parts.0.is_empty().then_some(stream)
+}
+
+/// The lane of a hold's key.
+pub(crate) fn read_hold(key: &[u8]) -> Option<LaneKey> {
+    let mut parts = Parts::of(HOLDS, key)?;
+    let stream = parts.stream()?;
+    Some(LaneKey { stream, lane: String::from_utf8(parts.0.to_vec()).ok()? })
+}
+
+/// The name of a setting's or a mark's key.
+pub(crate) fn read_name(key: &[u8]) -> Option<&str> {
+    let mut parts = Parts(key.get(1..)?);
+    let name = parts.text()?;
+    parts.0.is_empty().then_some(name)
+}
+
+/// What the key of a row begins with up to its view's revision, and what follows.
+pub(crate) fn read_row(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = Parts::of(ROWS, key)?;
+    parts.text()?;
+    parts.text()?;
+    let (_revision, rest) = parts.0.split_first_chunk::<2>()?;
+    Some((&key[..key.len() - rest.len()], rest))
+}
+
+/// The name of a key's part of the keyspace; none for a key in no part of it.
+pub(crate) fn part_name(key: &[u8]) -> Option<&'static str> {
+    PARTS.iter().find(|(part, _)| key.first() == Some(part)).map(|(_, name)| *name)
 }
 
 /// The version at the end of a record's key.
@@ -362,6 +423,13 @@ mod tests {
                 let _ = (read_timer(&key), read_activity(&key), read_inbox(&key), tenant(&key));
             }
         }
+    }
+
+    #[test]
+    fn the_parts_stand_in_key_order_and_have_names_of_their_own() {
+        assert!(PARTS.is_sorted_by(|(a, _), (b, _)| a < b));
+        let names: std::collections::BTreeSet<_> = PARTS.iter().map(|(_, name)| name).collect();
+        assert_eq!(names.len(), PARTS.len());
     }
 
     #[test]

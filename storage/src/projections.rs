@@ -14,8 +14,8 @@ use crate::journal::Journal;
 use crate::keys;
 use crate::wire;
 
-const INDEX: u8 = b'i';
-const POINTER: u8 = b'p';
+pub(crate) const INDEX: u8 = b'i';
+pub(crate) const POINTER: u8 = b'p';
 
 /// A view, in one of its revisions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -68,8 +68,7 @@ impl Journal {
     /// # Errors
     /// [`ReadError`] if the engine cannot read it or it is damaged.
     pub fn record(&self, stream: &StreamId, version: u64) -> Result<Option<StoredRecord>, ReadError> {
-        let key = keys::record(stream, version);
-        self.store().get(&key)?.map(|value| stored(stream, (key, value))).transpose()
+        read(self.store(), stream, version)
     }
 
     /// The version a stream is at; 0 where it does not exist.
@@ -111,6 +110,40 @@ impl Journal {
         }
         Ok(found)
     }
+
+    /// All streams there are, in key order, after `after` and at most `limit` of them. It goes from stream to stream
+    /// and not through their records.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the engine cannot read or a key is damaged.
+    pub fn all_streams(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<StreamId>, ReadError> {
+        let end = keys::after_prefix(vec![keys::RECORDS]);
+        let mut from = match after {
+            Some(stream) => keys::after_prefix(keys::records(stream)),
+            None => vec![keys::RECORDS],
+        };
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let (low, high) = keys::half_open(&from, &end);
+            let Some(pair) = self.store().range(low, high).next() else { break };
+            let (key, _) = pair?;
+            let (stream, _) =
+                keys::read_record(&key).ok_or_else(|| Damage::at(&key, "not a record's key"))?;
+            from = keys::after_prefix(keys::records(&stream));
+            found.push(stream);
+        }
+        Ok(found)
+    }
+}
+
+/// One record of a stream.
+pub(crate) fn read(
+    store: &dyn Store,
+    stream: &StreamId,
+    version: u64,
+) -> Result<Option<StoredRecord>, ReadError> {
+    let key = keys::record(stream, version);
+    store.get(&key)?.map(|value| stored(stream, (key, value))).transpose()
 }
 
 /// The version a stream is at, given what the keys of its records begin with.
@@ -136,7 +169,8 @@ fn place_checksum(key: &[u8], first_seq: u64) -> u32 {
     checksum.finalize()
 }
 
-fn stored(stream: &StreamId, (key, mut value): Pair) -> Result<StoredRecord, ReadError> {
+/// A record as it stands under its key.
+pub(crate) fn stored(stream: &StreamId, (key, mut value): Pair) -> Result<StoredRecord, ReadError> {
     let version = keys::record_version(&key).ok_or_else(|| Damage::at(&key, "not a record's key"))?;
     let damaged = |reason: &str| Damage::to_record(stream, version, reason);
     let (first_seq, rest) = value.split_first_chunk().ok_or_else(|| damaged("cut short"))?;

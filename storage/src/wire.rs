@@ -30,6 +30,12 @@ pub(crate) enum Kind {
     DeadLetter = b'D',
     Number = b'N',
     BegunActivity = b'B',
+    ArchiveHeader = b'h',
+    ArchivePairs = b'p',
+    ArchiveChanges = b'c',
+    ArchiveFile = b'f',
+    ArchiveAbsent = b'm',
+    ArchiveEnd = b'e',
 }
 
 /// SHA-256.

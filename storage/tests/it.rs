@@ -1,6 +1,8 @@
 //! The storage crate's integration tests, as one binary: linking it once is most of the price.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed, in its helpers too")]
 
+#[path = "it/backup.rs"]
+mod backup;
 #[path = "it/blobs.rs"]
 mod blobs;
 #[path = "it/child.rs"]
@@ -43,6 +45,8 @@ mod recovery;
 mod shadow;
 #[path = "it/sled.rs"]
 mod sled;
+#[path = "it/verify.rs"]
+mod verify;
 #[path = "it/views.rs"]
 mod views;
 #[path = "it/world.rs"]

@@ -23,6 +23,7 @@ use crate::{
     host::{EngineOptions, Host},
     intake,
     introspect::inspector::InspectorOf,
+    offline::Offline,
     order::{AnyCommand, panic_text},
     performer::{Performer, PerformerOf},
     projector::{self, AnyView, ViewOf, Views},
@@ -113,6 +114,13 @@ impl EngineBuilder {
     pub fn view<V: View>(mut self) -> Self {
         self.views.push(Box::new(ViewOf::<V>(PhantomData)));
         self
+    }
+
+    /// The journal with the registered workflows and views, and no engine: to look through and mend.
+    pub fn offline(self) -> Offline {
+        let kinds = self.kinds.into_iter();
+        let kinds = kinds.map(|(name, kind)| (name, (kind.inspector, kind.deadlines_revision))).collect();
+        Offline { journal: self.journal, kinds, views: self.views }
     }
 
     /// Brings the engine up.

@@ -7,6 +7,7 @@ use throughline_workflows::{time::Timestamp, views::EventMeta, workflow::Workflo
 
 use super::rows::{ArmedTimer, HistoryEntry};
 use crate::{
+    offline,
     order::{AnyCommand, EntityRef},
     outside::OutsideEvent,
     rehydrate::{self, RecordMeta},
@@ -33,6 +34,20 @@ pub(crate) trait AnyInspector: Send + Sync {
         from_seq: u64,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<OutsideEvent>, String>;
+    /// What is not as it follows from the entity's events; of its timers only if asked for.
+    fn compare(
+        &self,
+        journal: &Journal,
+        entity: &EntityRef,
+        with_timers: bool,
+    ) -> Result<Vec<String>, String>;
+    /// The record's events, with what caused them.
+    fn record(
+        &self,
+        entity: &EntityRef,
+        record: &Record,
+        first_seq: u64,
+    ) -> Result<Vec<HistoryEntry>, String>;
 }
 
 pub(crate) struct InspectorOf<W>(pub(crate) PhantomData<fn() -> W>);
@@ -74,20 +89,40 @@ impl<W: Workflow> AnyInspector for InspectorOf<W> {
         for stored in journal.records(&entity.stream(), 1..) {
             let stored = stored.map_err(|error| error.to_string())?;
             let record = stored.decode().map_err(|error| error.to_string())?;
-            let meta: RecordMeta = codec::decode(&record.metadata).map_err(|error| error.to_string())?;
-            for (index, bytes) in (0u64..).zip(&record.events) {
-                let event = rehydrate::event::<W>(bytes, entity, record.version)?;
-                entries.push(HistoryEntry {
-                    event_type: bytes.name.clone(),
-                    version: record.version,
-                    seq: stored.first_seq + index,
-                    timestamp: Timestamp::from_millis(record.at_ms),
-                    by: meta.by.clone(),
-                    cause: meta.cause.clone(),
-                    trace_id: record.correlation,
-                    details: serde_json::to_value(&event).map_err(|error| error.to_string())?,
-                });
-            }
+            entries.extend(self.record(entity, &record, stored.first_seq)?);
+        }
+        Ok(entries)
+    }
+
+    fn compare(
+        &self,
+        journal: &Journal,
+        entity: &EntityRef,
+        with_timers: bool,
+    ) -> Result<Vec<String>, String> {
+        offline::compare::<W>(journal, entity, with_timers)
+    }
+
+    fn record(
+        &self,
+        entity: &EntityRef,
+        record: &Record,
+        first_seq: u64,
+    ) -> Result<Vec<HistoryEntry>, String> {
+        let mut entries = Vec::with_capacity(record.events.len());
+        let meta: RecordMeta = codec::decode(&record.metadata).map_err(|error| error.to_string())?;
+        for (index, bytes) in (0u64..).zip(&record.events) {
+            let event = rehydrate::event::<W>(bytes, entity, record.version)?;
+            entries.push(HistoryEntry {
+                event_type: bytes.name.clone(),
+                version: record.version,
+                seq: first_seq + index,
+                timestamp: Timestamp::from_millis(record.at_ms),
+                by: meta.by.clone(),
+                cause: meta.cause.clone(),
+                trace_id: record.correlation,
+                details: serde_json::to_value(&event).map_err(|error| error.to_string())?,
+            });
         }
         Ok(entries)
     }

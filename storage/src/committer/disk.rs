@@ -1,6 +1,6 @@
 //! How much room is left on the disk, asked about once a second.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,10 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn new(folder: Option<PathBuf>, min_free: u64) -> Disk {
         Disk { folder, min_free, free: Mutex::default() }
+    }
+
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// Whether there is room for something new.

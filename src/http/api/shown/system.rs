@@ -94,6 +94,20 @@ pub(in crate::http) struct HistoryEntry {
     details: Value,
 }
 
+/// One event of the feed, with whose it is.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(in crate::http) struct FeedEvent {
+    /// The tenant.
+    tenant: String,
+    /// The entity's kind.
+    kind: String,
+    /// The entity.
+    id: Uuid,
+    /// The event and what caused it.
+    #[serde(flatten)]
+    event: HistoryEntry,
+}
+
 /// An armed timer in a list.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(in crate::http) struct Timer {
