@@ -157,6 +157,7 @@ pub(crate) async fn attempt(shared: &Shared, pending: &PendingActivity) {
         along: Along::default(),
         firing: None,
         rejected: Rejected::Settles,
+        yields: true,
     };
     match shared.registry.deliver(&entity, &order).await {
         Ok(_) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => {}
@@ -189,7 +190,7 @@ async fn put_off(shared: &Shared, pending: &PendingActivity, why: &str) {
 }
 
 /// Keeps for reading what can be handed to nobody.
-async fn bury(shared: &Shared, pending: &PendingActivity, why: String) {
+pub(crate) async fn bury(shared: &Shared, pending: &PendingActivity, why: String) {
     tracing::error!(reason = %why, "a provider's report is given up and kept as a dead letter");
     let letter = DeadLetter {
         id: shared.host.minter.mint(),

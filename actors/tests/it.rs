@@ -4,8 +4,12 @@
 
 #[path = "it/activities.rs"]
 mod activities;
+#[path = "it/operators.rs"]
+mod operators;
 #[path = "it/parcel.rs"]
 mod parcel;
+#[path = "it/pauses.rs"]
+mod pauses;
 #[path = "it/policies.rs"]
 mod policies;
 #[path = "it/relay.rs"]

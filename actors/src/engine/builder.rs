@@ -24,9 +24,11 @@ use crate::{
     intake,
     introspect::inspector::InspectorOf,
     order::{AnyCommand, panic_text},
+    pauses::Pauses,
     performer::{Performer, PerformerOf},
     projector::{self, AnyView, ViewOf, Views},
-    relay,
+    relay, replay,
+    retries::Trying,
     shared::{Kind, Shared, TaskGauges},
     supervisor::Registry,
     sweep,
@@ -121,7 +123,10 @@ impl EngineBuilder {
     /// [`StartError`] if the supervision tree does not start, or the settings of a tenant cannot be adopted.
     pub async fn start(self) -> Result<Engine, StartError> {
         let minter = self.minter.unwrap_or_else(|| Minter::new(self.clock.clone()));
+        let pauses = Pauses::read(&self.journal)
+            .map_err(|error| StartError(format!("which entities are paused cannot be read: {error}")))?;
         let host = Arc::new(Host {
+            pauses,
             journal: self.journal,
             blobs: self.blobs,
             clock: self.clock,
@@ -146,6 +151,8 @@ impl EngineBuilder {
             tasks: std::sync::Mutex::default(),
             gauges,
             named: intake::Named::default(),
+            trying: Trying::default(),
+            replay: replay::Run::default(),
             reports_dropped: std::sync::atomic::AtomicU64::new(0),
             advancing: tokio::sync::Mutex::new(()),
             policy_change: tokio::sync::Mutex::new(()),
