@@ -6,10 +6,13 @@ mod audit;
 mod conversations;
 mod customers;
 mod dead_letters;
+mod history;
+mod operate;
 mod policy;
 mod resolutions;
 pub(super) mod shown;
 mod sla;
+pub(super) mod status;
 mod system;
 mod teams;
 mod templates;
@@ -42,6 +45,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
         .merge(tokens::routes())
         .merge(webhooks::routes())
         .merge(system::routes())
+        .merge(status::routes())
+        .merge(history::routes())
+        .merge(operate::routes())
         .merge(dead_letters::routes())
         .merge(policy::routes())
         .merge(templates::routes())

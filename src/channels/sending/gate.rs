@@ -160,7 +160,11 @@ mod tests {
         }
         gate.mended();
         gate.admit().unwrap();
-        gate.learn(&SendOutcome::Retry { after: Some(Span::from_mins(9)), error: failure("429", ""), down: true });
+        gate.learn(&SendOutcome::Retry {
+            after: Some(Span::from_mins(9)),
+            error: failure("429", ""),
+            down: true,
+        });
         gate.admit().unwrap_err();
         gate.mended();
         gate.admit().unwrap();
