@@ -81,7 +81,18 @@ impl Client {
         segments: &[&str],
         body: &Value,
     ) -> anyhow::Result<Answer> {
-        self.answer(self.request(method, segments)?.json(body)).await
+        self.send_to(method, segments, &[], body).await
+    }
+
+    /// Changes something that the query says more of.
+    pub(super) async fn send_to(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, String)],
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
+        self.answer(self.request(method, segments)?.query(query).json(body)).await
     }
 
     fn request(&self, method: Method, segments: &[&str]) -> anyhow::Result<RequestBuilder> {

@@ -368,6 +368,7 @@ fn every_armed_timer_names_the_rule_that_asks_for_it() {
     assert!(armed(&story).iter().any(|(name, _)| name == "fallback"));
     story.line(Channel::Sms, super::story::Line::Refuses).until(on_day(2, "09:00"));
     assert!(armed(&story).iter().any(|(name, _)| name == "retry"));
+    let mut story = Story::begin();
     story.grace(escalate(1)).grace(priority(crate::words::Severity::P1));
     assert!(armed(&story).iter().any(|(_, rule)| rule.starts_with("sla tier standard P1: ")));
 }
