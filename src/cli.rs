@@ -19,6 +19,7 @@ mod silence;
 mod tenant;
 mod timers;
 mod token;
+mod top;
 mod values;
 
 #[cfg(test)]
@@ -86,6 +87,8 @@ enum Ask {
     Activities(activities::Activities),
     /// List, show, retry and discard what could not be handled
     DeadLetters(dead_letters::DeadLetters),
+    /// Look at a running server, live: what needs attention first
+    Top(top::Top),
 }
 
 /// What a command was asked to look for and found: it goes where answers go, and the exit status says so.
@@ -147,6 +150,7 @@ impl Ask {
             Self::Timers(timers) => timers.run(listen).await,
             Self::Activities(activities) => activities.run(listen).await,
             Self::DeadLetters(letters) => letters.run(listen).await,
+            Self::Top(top) => top.run(listen).await,
         }
     }
 }
@@ -156,6 +160,9 @@ fn load(file: Option<&Path>, environment: &Environment) -> anyhow::Result<Loaded
 }
 
 fn print(text: &str) -> anyhow::Result<ExitCode> {
+    if text.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
     match writeln!(io::stdout(), "{}", text.trim_end()) {
         // Whoever read the output has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),

@@ -43,7 +43,7 @@ pub(super) struct Answer {
 }
 
 /// A server that can be asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     base: Url,
     token: Option<String>,
@@ -69,6 +69,11 @@ impl Remote {
 }
 
 impl Client {
+    /// Where the server is.
+    pub(super) fn address(&self) -> String {
+        self.base.as_str().trim_end_matches('/').to_owned()
+    }
+
     /// Reads what stands at the path made of `segments`.
     pub(super) async fn get(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
         self.answer(self.request(Method::GET, segments)?.query(query)).await

@@ -69,7 +69,7 @@ fn every_example_can_be_typed() {
 
 #[test]
 fn every_command_that_asks_a_server_takes_its_address_token_and_json() {
-    for name in ["inspect", "actors", "timers", "activities", "silence"] {
+    for name in ["inspect", "actors", "timers", "activities", "silence", "top"] {
         let command = Cli::command();
         let command = command.find_subcommand(name).unwrap();
         for argument in ["server", "token", "json"] {
