@@ -25,6 +25,7 @@ mod silence;
 mod tenant;
 mod timers;
 mod token;
+mod top;
 mod values;
 
 #[cfg(test)]
@@ -88,19 +89,26 @@ enum Ask {
     Token(token::Token),
     /// Add and list tenants
     Tenant(tenant::Tenant),
-    /// Show one entity: its state, its timers, and what it waits for
+    /// Show one entity: its state, its timers and their rules, what it waits for, its history, what changed
     Inspect(inspect::Inspect),
-    /// List the entities
+    /// List the entities, or act upon one: pause, resume, passivate, replay
     Actors(actors::Actors),
     /// List who waits for us, the longest first, and who cannot be reached
     Silence(silence::Silence),
     /// List what is due, and when
     Timers(timers::Timers),
-    /// List what waits to be done outside
+    /// List what waits to be done outside, try one at once, or give one up
     Activities(activities::Activities),
     /// List, show, retry and discard what could not be handled
     DeadLetters(dead_letters::DeadLetters),
+    /// Look at a running server, live: what needs attention first
+    Top(top::Top),
 }
+
+/// What a command was asked to look for and found: it goes where answers go, and the exit status says so.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Finding(String);
 
 /// Runs the command that `arguments` (with the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
@@ -139,6 +147,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Ask(question) => ask(*question, cli.config, environment).and_then(|text| print(&text)),
     };
     outcome.unwrap_or_else(|error| {
+        if let Some(Finding(text)) = error.downcast_ref() {
+            // What was found is the answer, and that it was found is the failure.
+            let _ = print(text);
+            return ExitCode::FAILURE;
+        }
         let _ = writeln!(io::stderr(), "throughline: {error:#}");
         ExitCode::FAILURE
     })
@@ -185,6 +198,7 @@ impl Ask {
             Self::Timers(timers) => timers.run(listen).await,
             Self::Activities(activities) => activities.run(listen).await,
             Self::DeadLetters(letters) => letters.run(listen).await,
+            Self::Top(top) => top.run(listen).await,
         }
     }
 }

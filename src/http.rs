@@ -12,6 +12,7 @@ mod extract;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod health;
+mod latency;
 mod limits;
 mod metrics;
 mod problem;
@@ -32,7 +33,7 @@ use axum::{
     http::{Method, Uri},
     middleware,
 };
-use throughline_actors::engine::Engine;
+use throughline_actors::{clock::Stopwatch, engine::Engine};
 use throughline_workflows::{ids::TenantId, policy_book::PolicyFile};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,10 @@ pub struct Edge {
     refuses_inbound: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Webhooks refused for their signature since the start.
     refused_webhooks: AtomicU64,
+    /// How long webhooks took that were answered with a 2xx.
+    webhook_latency: latency::Latency,
+    /// Since when this edge is there, by the machine's time.
+    started: Stopwatch,
     /// Cancelled when the door closes: what would go on for ever ends then.
     closing: CancellationToken,
     /// Where endpoints may be.
@@ -126,6 +131,8 @@ impl Edge {
             remembered: Remembered::default(),
             refuses_inbound: Box::new(|| None),
             refused_webhooks: AtomicU64::new(0),
+            webhook_latency: latency::Latency::default(),
+            started: Stopwatch::start(),
             closing: CancellationToken::new(),
             networks: Networks::default(),
             listener_is_loopback: false,

@@ -181,6 +181,14 @@ impl Performer<Conversation> for Outside {
             Ok(()) => Admission::Unkeyed,
         }
     }
+
+    fn mended(&self, activity: &ConversationActivity, tenant: &TenantId) {
+        if let ConversationActivity::Send(message) = activity
+            && let Ok(route) = self.route(tenant, message)
+        {
+            route.gate.mended();
+        }
+    }
 }
 
 impl Performer<Resolution> for Outside {

@@ -28,6 +28,7 @@ use crate::{
     dead_letters::{ActivityLetter, reason},
     engine::Engine,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
+    pauses,
     performer::{Admission, AnyPerformer, Attempt, Outcome, activity_id},
     rehydrate::RecordMeta,
     reports,
@@ -53,10 +54,12 @@ struct UnderWay {
 /// Runs until the engine drains; then waits for the tries that have begun.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
+    let mut pauses = shared.host.pauses.changes();
     let mut tries = JoinSet::new();
     let mut under_way = UnderWay::default();
     loop {
         progress.mark_unchanged();
+        pauses.mark_unchanged();
         let pending = progress.borrow().activities_pending;
         let next = match start_ready(&shared, &mut tries, &mut under_way).await {
             Ok(next) => next,
@@ -69,19 +72,21 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let full = under_way.keys.len() >= shared.host.options.activities_in_flight;
         tokio::select! {
             () = shared.host.draining.cancelled() => break,
-            Some(done) = tries.join_next() => finish(done, &mut under_way),
+            Some(done) = tries.join_next() => finish(&shared, done, &mut under_way),
+            _ = pauses.changed(), if !full => {}
             () = sleep_until(&shared, next), if !full => {}
             _ = progress.wait_for(|progress| progress.activities_pending != pending), if !full => {}
         }
         while let Some(done) = tries.try_join_next() {
-            finish(done, &mut under_way);
+            finish(&shared, done, &mut under_way);
         }
     }
     while tries.join_next().await.is_some() {}
 }
 
-fn finish(done: Result<PendingActivity, tokio::task::JoinError>, under_way: &mut UnderWay) {
+fn finish(shared: &Shared, done: Result<PendingActivity, tokio::task::JoinError>, under_way: &mut UnderWay) {
     if let Ok(activity) = done {
+        shared.trying.end(&activity.key);
         under_way.keys.remove(&activity.key);
         if !activity.lane.is_empty() {
             under_way.lanes.remove(&lane_of(&activity));
@@ -106,6 +111,7 @@ async fn start_ready(
     let now = shared.host.clock.now();
     let most = shared.host.options.activities_in_flight;
     let mut after: Option<ActivityKey> = None;
+    let mut changing: HashSet<LaneKey> = HashSet::new();
     while under_way.keys.len() < most {
         let window =
             journal.activities(after.as_ref(), now.as_millis(), WINDOW).map_err(|error| error.to_string())?;
@@ -117,21 +123,28 @@ async fn start_ready(
             if under_way.keys.len() >= most {
                 break;
             }
-            if under_way.keys.contains(&activity.key) {
+            if under_way.keys.contains(&activity.key) || shared.host.pauses.has(&activity.key.stream) {
                 continue;
             }
-            if !activity.lane.is_empty() {
-                let lane = lane_of(&activity);
-                if under_way.lanes.contains_key(&lane) {
+            let lane = (!activity.lane.is_empty()).then(|| lane_of(&activity));
+            if let Some(lane) = &lane {
+                if under_way.lanes.contains_key(lane) || changing.contains(lane) {
                     continue;
                 }
-                if let Some(hold) = journal.hold(&lane).map_err(|error| error.to_string())?
+                if let Some(hold) = journal.hold(lane).map_err(|error| error.to_string())?
                     && !same_activity(&hold.held_by, &activity.key)
                     && journal.activity(&hold.held_by).map_err(|error| error.to_string())?.is_some()
                 {
                     behind.push((activity, hold));
                     continue;
                 }
+            }
+            if !shared.trying.begin(&activity.key) {
+                // An operator is changing it; what comes after it in its lane must not overtake it.
+                changing.extend(lane);
+                continue;
+            }
+            if let Some(lane) = lane {
                 under_way.lanes.insert(lane, activity.key.clone());
             }
             under_way.keys.insert(activity.key.clone());
@@ -174,11 +187,11 @@ fn last_key_of(now: Timestamp) -> ActivityKey {
     }
 }
 
-fn lane_of(activity: &PendingActivity) -> LaneKey {
+pub(crate) fn lane_of(activity: &PendingActivity) -> LaneKey {
     LaneKey { stream: activity.key.stream.clone(), lane: activity.lane.clone() }
 }
 
-fn same_activity(a: &ActivityKey, b: &ActivityKey) -> bool {
+pub(crate) fn same_activity(a: &ActivityKey, b: &ActivityKey) -> bool {
     (&a.stream, a.version, a.index) == (&b.stream, b.version, b.index)
 }
 
@@ -372,7 +385,7 @@ fn unknown_workflow() -> ActivityError {
     ActivityError { code: None, message: "no workflow of this kind is registered".to_owned() }
 }
 
-fn read(shared: &Shared, pending: &PendingActivity) -> Result<(Record, Vec<u8>), String> {
+pub(crate) fn read(shared: &Shared, pending: &PendingActivity) -> Result<(Record, Vec<u8>), String> {
     let ActivityKey { stream, version, index, .. } = &pending.key;
     let record = shared
         .host
@@ -438,7 +451,7 @@ async fn move_to(shared: &Shared, pending: &PendingActivity, wait: Span, attempt
 
 /// Keeps a given-up activity as a dead letter and tells its entity, in one commit.
 #[expect(clippy::too_many_arguments, reason = "the letter is made of all of these")]
-async fn give_up(
+pub(crate) async fn give_up(
     shared: &Shared,
     pending: &PendingActivity,
     entity: &EntityRef,
@@ -505,11 +518,17 @@ async fn settle(
         along: Along { dead_letters: letter.into_iter().collect(), unhold, ..Along::default() },
         firing: None,
         rejected: Rejected::Settles,
+        // The entity's own outcome is told to it even while it is paused: nobody else would know of it.
+        yields: entity.stream() != pending.key.stream,
     };
     let (mut tries, mut crashes) = (0, 0);
     loop {
         let refusal = match shared.registry.deliver(entity, &order).await {
             Ok(_) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => return,
+            Err(Refusal::Paused) => {
+                wait(shared, pending, &format!("{entity} is paused"), pauses::ASK_AGAIN).await;
+                return;
+            }
             Err(Refusal::Rejected(rejection)) => {
                 let rejection = shared.rejection_text(entity.kind, &rejection);
                 tracing::warn!(%rejection, "an outcome was of no use to its entity");

@@ -21,9 +21,12 @@ pub fn activity(id: &str, attempts: u32) -> Span {
     Span::from_millis(full - jitter)
 }
 
+/// The longest that a timer which fired without effect waits to fire again.
+pub const STUCK_MAX: Span = Span::from_mins(15);
+
 /// Before a timer that fired `stuck` times without effect fires again: 1 s doubling to 15 min.
 pub fn stuck_timer(stuck: u32) -> Span {
-    Span::from_millis(doubled(1_000, stuck, 15 * 60_000))
+    Span::from_millis(doubled(1_000, stuck, STUCK_MAX.as_millis()))
 }
 
 /// Before an entity actor that crashed `crashes` times in a row is started again, in machine time: 50 ms doubling

@@ -9,18 +9,14 @@ use throughline_storage::{
     append::{ActivityKey, DeadLetter, NewInboxEntry, PendingActivity, PendingKey, StreamId},
     codec,
 };
-use throughline_workflows::{
-    ids::{OperationId, TenantId},
-    operation::{self, Operation},
-    time::Timestamp,
-};
+use throughline_workflows::{ids::TenantId, operation, time::Timestamp};
 use uuid::Uuid;
 
 use crate::{
     engine::{Engine, SendError},
-    idempotency,
     intake::InboxItem,
-    order::{Along, CommandMeta, EntityRef, Order, Receipt, Refusal, Rejected},
+    operate::OperateError,
+    order::{Along, CommandMeta, Receipt},
 };
 
 /// An activity that was given up, with its place in its record.
@@ -109,6 +105,17 @@ pub enum LetterError {
     /// The engine could not.
     #[error(transparent)]
     Send(#[from] SendError<operation::Rejection>),
+}
+
+impl From<OperateError> for LetterError {
+    fn from(error: OperateError) -> Self {
+        match error {
+            // It was there a moment ago: somebody else has settled it.
+            OperateError::Unknown(_) | OperateError::NotNow(_) => Self::Unknown,
+            OperateError::Unreadable(detail) => Self::Send(SendError::Damaged(detail)),
+            OperateError::Send(error) => Self::Send(error),
+        }
+    }
 }
 
 impl Engine {
@@ -233,7 +240,7 @@ impl Engine {
         }
         let letter = self.letter(tenant, id)?;
         let along = self.work_of(&letter, payload)?;
-        self.operate(&letter, "dead_letter.retry", reason, meta, along).await
+        self.settle_letter(&letter, "dead_letter.retry", reason, meta, along).await
     }
 
     /// Removes a dead letter. Who did it and why stays in the tenant's operations.
@@ -251,15 +258,7 @@ impl Engine {
             return Ok(kept);
         }
         let letter = self.letter(tenant, id)?;
-        self.operate(&letter, "dead_letter.discard", reason, meta, Along::default()).await
-    }
-
-    /// The answer that the same request was given before, when its letter was still there.
-    async fn kept_operation(&self, meta: &CommandMeta) -> Result<Option<Receipt>, LetterError> {
-        let Some(idempotency) = &meta.idempotency else { return Ok(None) };
-        let key = idempotency::claim(&idempotency.tenant, &idempotency.key, self.now().as_millis());
-        let kept = idempotency::kept_answer(&self.shared.host.journal, &key, idempotency).await;
-        kept.map_err(|refusal| LetterError::Send(SendError::from_refusal(refusal)))
+        self.settle_letter(&letter, "dead_letter.discard", reason, meta, Along::default()).await
     }
 
     fn letter(&self, tenant: Option<&TenantId>, id: Uuid) -> Result<DeadLetter, LetterError> {
@@ -324,7 +323,7 @@ impl Engine {
         (original.bytes != kept.payload).then(|| kept.payload.clone())
     }
 
-    async fn operate(
+    async fn settle_letter(
         &self,
         letter: &DeadLetter,
         action: &str,
@@ -333,26 +332,9 @@ impl Engine {
         along: Along,
     ) -> Result<Receipt, LetterError> {
         let tenant: TenantId = letter.tenant.parse().map_err(|_| LetterError::Unknown)?;
-        let command = operation::Command::Record {
-            operation_id: OperationId(self.mint()),
-            action: action.to_owned(),
-            target: format!("dead_letter/{}", letter.id),
-            reason,
-        };
-        let entity = EntityRef::of::<Operation>(&tenant, Uuid::nil());
-        let order = Order {
-            command: std::sync::Arc::new(command),
-            meta,
-            consume: vec![PendingKey::DeadLetter(letter.id)],
-            along,
-            firing: None,
-            rejected: Rejected::Keeps,
-        };
-        match self.shared.registry.deliver(&entity, &order).await {
-            Ok(receipt) => Ok(receipt),
-            Err(Refusal::AlreadyDone) => Err(LetterError::Unknown),
-            Err(refusal) => Err(LetterError::Send(SendError::from_refusal(refusal))),
-        }
+        let target = format!("dead_letter/{}", letter.id);
+        let consume = vec![PendingKey::DeadLetter(letter.id)];
+        Ok(self.operate(&tenant, action, target, reason, meta, along, consume).await?)
     }
 
     fn show(&self, letter: &DeadLetter) -> Letter {

@@ -86,6 +86,9 @@ pub enum SendError<R: std::error::Error> {
     /// The entity's history cannot be read.
     #[error("damaged: {0}")]
     Damaged(String),
+    /// An operator has paused the entity.
+    #[error("it is paused")]
+    Paused,
     /// The engine is stopping.
     #[error("the server is stopping")]
     Draining,
@@ -108,6 +111,7 @@ impl<R: std::error::Error + Clone + 'static> SendError<R> {
             Refusal::TooLarge(detail) => Self::TooLarge(detail),
             Refusal::Failed(detail) => Self::Failed(detail),
             Refusal::Damaged(detail) => Self::Damaged(detail),
+            Refusal::Paused => Self::Paused,
             Refusal::Draining => Self::Draining,
             Refusal::AlreadyDone | Refusal::Crashed { .. } | Refusal::Unknown => Self::Unknown,
         }
@@ -234,6 +238,7 @@ impl Engine {
             along: Along::default(),
             firing: None,
             rejected: Rejected::Keeps,
+            yields: false,
         };
         match self.shared.registry.deliver(&entity, &order).await {
             Ok(receipt) => Ok(receipt),

@@ -22,6 +22,7 @@ use tracing::Instrument;
 use crate::{
     host::Host,
     order::{EntityRef, Order, Receipt, Refusal},
+    replay::Held,
     turn::Turn,
 };
 
@@ -30,6 +31,8 @@ pub(crate) trait AnyTurn: Send {
     fn take<'a>(&'a mut self, order: &'a Order) -> BoxFuture<'a, Result<Receipt, Refusal>>;
     fn rearm(&mut self) -> BoxFuture<'_, Result<(), Refusal>>;
     fn version(&self) -> u64;
+    /// What it holds in memory, where it has read itself.
+    fn held(&self) -> Option<Held>;
     /// The name of the order's command.
     fn command_name(&self, order: &Order) -> String;
     /// The span of the order's turn, inside the one `around` its delivery.
@@ -47,6 +50,10 @@ impl<W: Workflow> AnyTurn for Turn<W> {
 
     fn version(&self) -> u64 {
         Turn::version(self)
+    }
+
+    fn held(&self) -> Option<Held> {
+        Turn::held(self)
     }
 
     fn command_name(&self, order: &Order) -> String {
@@ -111,6 +118,8 @@ pub(crate) enum EntityMessage {
     Take(Box<Delivery>),
     /// Compares the armed timers with the state.
     Rearm { reply: oneshot::Sender<Result<(), Refusal>> },
+    /// Shows what it holds in memory.
+    Show { reply: oneshot::Sender<Option<Held>> },
 }
 
 /// An order on its way to an entity.
@@ -126,6 +135,7 @@ pub(crate) struct Delivery {
 pub(crate) struct EntityActor;
 
 pub(crate) struct EntityArguments {
+    pub(crate) entity: EntityRef,
     pub(crate) turns: Box<dyn AnyTurn>,
     pub(crate) host: Arc<Host>,
     pub(crate) gauges: Arc<Gauges>,
@@ -152,6 +162,13 @@ impl Actor for EntityActor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            EntityMessage::Take(delivery)
+                if delivery.order.yields && state.host.pauses.holds(&state.entity) =>
+            {
+                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                let _ = delivery.reply.send(Err(Refusal::Paused)); // The caller may have stopped waiting.
+                Ok(())
+            }
             EntityMessage::Take(delivery) => {
                 delivery.started.store(true, Ordering::Release);
                 note(&state.gauges, state.host.clock.now(), state.turns.command_name(&delivery.order));
@@ -175,6 +192,11 @@ impl Actor for EntityActor {
                 let crashed = matches!(answer, Err(Refusal::Crashed { .. }));
                 let _ = reply.send(answer); // The sweep may have been stopped.
                 if crashed { Err("its deadlines crashed".into()) } else { Ok(()) }
+            }
+            EntityMessage::Show { reply } => {
+                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                let _ = reply.send(state.turns.held()); // Whoever asked may have gone.
+                Ok(())
             }
         }
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, Minter},
+    pauses::Pauses,
     tenants::Tenants,
 };
 
@@ -18,6 +19,7 @@ pub(crate) struct Host {
     pub(crate) clock: Clock,
     pub(crate) minter: Minter,
     pub(crate) tenants: Tenants,
+    pub(crate) pauses: Pauses,
     pub(crate) options: EngineOptions,
     /// Cancelled when the engine begins to drain: no new intake, timers or attempts.
     pub(crate) draining: CancellationToken,

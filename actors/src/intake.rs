@@ -34,7 +34,7 @@ use crate::{
     backoff, dead_letters,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
     rehydrate,
-    shared::Shared,
+    shared::{Rest, Shared},
 };
 
 /// How often a message may be passed on within one try to place it.
@@ -66,11 +66,17 @@ struct Lanes {
     idle: VecDeque<Lane>,
     /// Messages in all queues and under way.
     held: usize,
+    /// Lanes whose first message is for a paused entity, each with that message's number. What is in them stays in the
+    /// inbox, takes no memory, and is read again after the next change of pauses.
+    parked: HashMap<Lane, u64>,
 }
 
 impl Lanes {
     fn push(&mut self, queued: Queued) {
         let lane = lane_of(&queued.tenant, &queued.item.inbound);
+        if self.parked.contains_key(&lane) {
+            return;
+        }
         self.held += 1;
         let queue = self.queues.entry(lane).or_insert_with(|| {
             self.idle.push_back(lane);
@@ -94,6 +100,38 @@ impl Lanes {
             self.queues.remove(&lane);
         }
     }
+
+    /// The message `number`, which was under way, is for a paused entity: it and what follows it wait in the inbox.
+    fn park(&mut self, lane: Lane, number: u64) {
+        let queued = self.queues.remove(&lane).map_or(0, |queue| queue.len());
+        self.held -= 1 + queued;
+        self.parked.insert(lane, number);
+    }
+
+    /// Lets the parked lanes go on: what must be read again, if anything.
+    fn unpark(&mut self, reached: u64) -> Option<Again> {
+        let first = self.parked.values().min()?;
+        let from = first.saturating_sub(1);
+        let lanes = std::mem::take(&mut self.parked).into_keys().collect();
+        Some(Again { from, up_to: reached, lanes })
+    }
+}
+
+/// A part of the inbox that is read a second time, for the lanes that were parked.
+struct Again {
+    /// Read up to here.
+    from: u64,
+    /// Beyond this number nothing was read before.
+    up_to: u64,
+    lanes: HashSet<Lane>,
+}
+
+/// How the handling of one message ended.
+enum Handled {
+    /// It is where it belongs.
+    Placed,
+    /// It is for a paused entity. `change` is the change of pauses that was known when it was handed over.
+    Parked { number: u64, change: u64 },
 }
 
 /// While the door is busy, only one in so many messages is handled beside it.
@@ -103,16 +141,36 @@ const YIELDING: usize = 16;
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
     let mut lanes = Lanes::default();
-    let mut working: JoinSet<Lane> = JoinSet::new();
-    let mut reached = 0;
+    let mut working: JoinSet<(Lane, Handled)> = JoinSet::new();
+    let mut pauses = shared.host.pauses.changes();
+    let (mut reached, mut again) = (0, None);
+    // The last change of pauses that was acted upon, and whether parked lanes are to go on.
+    let (mut seen, mut unpark) = (shared.host.pauses.change(), false);
     let most = shared.host.options.turns_in_flight;
     // Read ahead a few windows, so that a busy lane does not keep the others from their work.
     let ahead = most * 4;
     loop {
         let known = progress.borrow_and_update().inbox;
+        let mut more = false;
+        let change = shared.host.pauses.change();
+        unpark |= std::mem::replace(&mut seen, change) != change;
+        // What is being read again must be read to its end before it can begin anew.
+        if unpark && again.is_none() {
+            unpark = false;
+            again = lanes.unpark(reached);
+        }
         if lanes.held < ahead {
-            match read(&shared, &mut reached, ahead - lanes.held).await {
-                Ok(entries) => entries.into_iter().for_each(|queued| lanes.push(queued)),
+            let read = match &mut again {
+                Some(part) => read_again(&shared, part, ahead - lanes.held).await,
+                None => read(&shared, &mut reached, ahead - lanes.held).await,
+            };
+            match read {
+                Ok((entries, is_more)) => {
+                    entries.into_iter().for_each(|queued| lanes.push(queued));
+                    // After the part that is read again comes what was not read before.
+                    more = is_more || again.is_some();
+                    again.take_if(|_| !is_more);
+                }
                 Err(error) => tracing::error!(%error, "the inbox could not be read"),
             }
         }
@@ -124,34 +182,49 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             let shared = shared.clone();
             working.spawn(async move {
                 // The lane must come back whatever happens; a message that panics here is poison like any other.
-                if let Err(panic) = AssertUnwindSafe(handle(&shared, &queued)).catch_unwind().await {
-                    give_up(&shared, &queued, panic_text(&*panic), 1).await;
+                match AssertUnwindSafe(handle(&shared, &queued)).catch_unwind().await {
+                    Ok(handled) => (lane, handled),
+                    Err(panic) => {
+                        give_up(&shared, &queued, panic_text(&*panic), 1).await;
+                        (lane, Handled::Placed)
+                    }
                 }
-                lane
             });
         }
         shared.gauges.intake_waiting(lanes.held);
+        let rests = !more && again.is_none() && !unpark && !lanes.parked.is_empty();
+        shared.gauges.intake_rests(rests.then(|| Rest { reached, change: seen }));
+        let goes_on = more || again.is_some() || unpark;
         tokio::select! {
             () = shared.host.draining.cancelled() => break,
             Some(done) = working.join_next() => {
                 let mut done = Some(done);
                 while let Some(ended) = done {
                     match ended {
-                        Ok(lane) => lanes.done(lane),
+                        Ok((lane, Handled::Placed)) => lanes.done(lane),
+                        Ok((lane, Handled::Parked { number, change })) => {
+                            lanes.park(lane, number);
+                            // It may have been resumed before this was known.
+                            unpark |= change != shared.host.pauses.change();
+                        }
                         Err(error) => tracing::error!(%error, "a lane of the intake ended; its messages go on at the next start"),
                     }
                     done = working.try_join_next();
                 }
             }
             _ = progress.wait_for(|progress| progress.inbox > known), if lanes.held < ahead => {}
+            _ = pauses.changed() => {}
+            // There is more to be read at once.
+            () = std::future::ready(()), if goes_on && lanes.held < ahead => {}
         }
     }
     while working.join_next().await.is_some() {}
 }
 
-/// The next entries of the inbox. One that cannot be read becomes a dead letter at once.
-async fn read(shared: &Shared, reached: &mut u64, most: usize) -> Result<Vec<Queued>, String> {
+/// The next entries of the inbox, and whether there may be more. One that cannot be read becomes a dead letter at once.
+async fn read(shared: &Shared, reached: &mut u64, most: usize) -> Result<(Vec<Queued>, bool), String> {
     let entries = shared.host.journal.inbox(*reached, most).map_err(|error| error.to_string())?;
+    let more = entries.len() == most;
     let mut readable = Vec::with_capacity(entries.len());
     for entry in entries {
         *reached = entry.number;
@@ -161,7 +234,20 @@ async fn read(shared: &Shared, reached: &mut u64, most: usize) -> Result<Vec<Que
             (_, Err(error)) => unreadable(shared, entry, error.to_string()).await,
         }
     }
-    Ok(readable)
+    Ok((readable, more))
+}
+
+/// The next entries of a part of the inbox that is read again, and whether it has more.
+async fn read_again(shared: &Shared, part: &mut Again, most: usize) -> Result<(Vec<Queued>, bool), String> {
+    let (mut reached, up_to) = (part.from, part.up_to);
+    let (mut entries, more) = read(shared, &mut reached, most).await?;
+    let more = more && reached < up_to;
+    part.from = reached;
+    let lanes = &part.lanes;
+    entries.retain(|queued| {
+        queued.number <= up_to && lanes.contains(&lane_of(&queued.tenant, &queued.item.inbound))
+    });
+    Ok((entries, more))
 }
 
 async fn unreadable(shared: &Shared, entry: InboxEntry, reason: String) {
@@ -185,8 +271,8 @@ fn lane_of(tenant: &TenantId, inbound: &Inbound) -> Lane {
     hasher.finish()
 }
 
-/// Sees one message to a durable end: taken by a conversation, or a dead letter.
-async fn handle(shared: &Shared, queued: &Queued) {
+/// Sees one message to a durable end: taken by a conversation, or a dead letter; unless it is for a paused entity.
+async fn handle(shared: &Shared, queued: &Queued) -> Handled {
     let inbound = &queued.item.inbound;
     let span = tracing::info_span!(
         "intake", "tenant.id" = %queued.tenant, "message.id" = %inbound.id, channel = %inbound.channel,
@@ -196,8 +282,15 @@ async fn handle(shared: &Shared, queued: &Queued) {
         let mut tries = 0;
         let mut crashes = 0;
         loop {
+            let change = shared.host.pauses.change();
             let refusal = match place(shared, queued).await {
-                Ok(()) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => return,
+                Ok(()) | Err(Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) => {
+                    return Handled::Placed;
+                }
+                Err(Refusal::Paused) => {
+                    tracing::info!("a message waits in the inbox: what it is for is paused");
+                    return Handled::Parked { number: queued.number, change };
+                }
                 Err(refusal) => refusal,
             };
             tries += 1;
@@ -209,18 +302,18 @@ async fn handle(shared: &Shared, queued: &Queued) {
                 crashes += 1;
                 if crashes >= shared.host.options.crashes_max {
                     give_up(shared, queued, reason, crashes).await;
-                    return;
+                    return Handled::Placed;
                 }
             }
             tracing::warn!(?refusal, tries, "a message could not be placed and is tried again");
             tokio::select! {
                 () = tokio::time::sleep(backoff::hand_over(tries)) => {}
-                () = shared.host.draining.cancelled() => return,
+                () = shared.host.draining.cancelled() => return Handled::Placed,
             }
         }
     }
     .instrument(span)
-    .await;
+    .await
 }
 
 async fn give_up(shared: &Shared, queued: &Queued, reason: String, attempts: u32) {
@@ -449,5 +542,6 @@ fn order(queued: &Queued, command: AnyCommand, by: By, consume: Vec<PendingKey>)
         along: Along::default(),
         firing: None,
         rejected: Rejected::Keeps,
+        yields: true,
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Everything is read from the journal; nothing here changes anything.
 
+pub mod difference;
 pub(crate) mod inspector;
 mod rows;
 
 pub use rows::{
     ActivityRow, ActorRow, ActorState, ArmedTimer, HistoryEntry, InspectError, Recorded, Status, TimerRow,
+    VersionDiff,
 };
 
 use std::collections::HashSet;
@@ -23,10 +25,12 @@ use throughline_workflows::{
 };
 use uuid::Uuid;
 
+use self::difference::differences;
 use crate::{
-    armed,
+    armed, backoff,
     engine::Engine,
     order::EntityRef,
+    pauses::Pauses,
     performer::activity_id,
     rehydrate::{self, RecordMeta},
 };
@@ -154,6 +158,7 @@ impl Engine {
                     (resident.last_order_ms > 0).then(|| Timestamp::from_millis(resident.last_order_ms)),
                 restarts: resident.restarts,
                 last_failure: resident.last_failure,
+                paused: self.shared.host.pauses.of(&resident.entity.stream()),
             }));
         }
         if residency != Some("hot") {
@@ -165,10 +170,13 @@ impl Engine {
             let missing = take - rows.len();
             let passed = skip.saturating_sub(total);
             let passive = move || passive(&journal, &tenants, &kinds, &known, passed, missing);
-            let (found, count) = tokio::task::spawn_blocking(passive)
+            let (mut found, count) = tokio::task::spawn_blocking(passive)
                 .await
                 .map_err(|error| InspectError::Unreadable(error.to_string()))?
                 .map_err(InspectError::Unreadable)?;
+            for row in &mut found {
+                row.paused = self.pause_of_named(&row.tenant, &row.kind, row.id);
+            }
             rows.extend(found);
             total += count;
         }
@@ -198,7 +206,7 @@ impl Engine {
             .map_err(|error| InspectError::Unreadable(error.to_string()))?
             .map_err(InspectError::Unreadable)?;
         self.barrier().await.map_err(InspectError::Unreadable)?;
-        let Some((at, state, timers)) = found else { return Ok(None) };
+        let Some((at, state, mut timers)) = found else { return Ok(None) };
         if let Some(wanted) = version
             && wanted != at
         {
@@ -208,6 +216,9 @@ impl Engine {
             Some(_) => Vec::new(),
             None => self.activities_of(&entity).map_err(InspectError::Unreadable)?,
         };
+        if version.is_none() {
+            self.count_down(&entity, &mut timers).map_err(InspectError::Unreadable)?;
+        }
         let resident =
             self.shared.registry.residents().await.into_iter().find(|resident| resident.entity == entity);
         Ok(Some(ActorState {
@@ -222,7 +233,122 @@ impl Engine {
             mailbox_depth: resident.as_ref().map_or(0, |resident| resident.mailbox_depth),
             restarts: resident.as_ref().map_or(0, |resident| resident.restarts),
             last_failure: resident.and_then(|resident| resident.last_failure),
+            paused: self.shared.host.pauses.of(&entity.stream()),
         }))
+    }
+
+    /// What changed in an entity between two versions, version 0 being before the first; none for one that does not
+    /// exist.
+    ///
+    /// # Errors
+    /// [`InspectError`] if a version is not there, they do not follow one another, or the store cannot be read.
+    pub async fn diff(
+        &self,
+        tenant: &TenantId,
+        kind: &'static str,
+        id: Uuid,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<VersionDiff>, InspectError> {
+        if from >= to {
+            return Err(InspectError::NotBefore { from, to });
+        }
+        let Some(after) = self.actor(tenant, kind, id, Some(to)).await? else { return Ok(None) };
+        let before = match from {
+            0 => None,
+            from => self.actor(tenant, kind, id, Some(from)).await?,
+        };
+        let armed = |timers: &[ArmedTimer]| -> serde_json::Value {
+            timers.iter().map(|timer| (timer.name.clone(), serde_json::json!(timer.due_at))).collect()
+        };
+        let (state, timers) = match &before {
+            Some(before) => (before.state.clone(), armed(&before.timers)),
+            None => (serde_json::Value::Null, armed(&[])),
+        };
+        let mut events = self.history(tenant, kind, id).await?;
+        events.retain(|event| (from + 1..=to).contains(&event.version));
+        Ok(Some(VersionDiff {
+            kind: kind.to_owned(),
+            id,
+            tenant: tenant.to_string(),
+            from,
+            to,
+            changes: differences(&state, &after.state),
+            timers: differences(&timers, &armed(&after.timers)),
+            events,
+        }))
+    }
+
+    /// The registered kind of which this tenant has an entity with this id.
+    pub fn kind_of(&self, tenant: &TenantId, id: Uuid) -> Option<&'static str> {
+        self.kinds().into_iter().find(|kind| {
+            let stream = EntityRef { tenant: tenant.clone(), kind, id }.stream();
+            self.shared.host.journal.version(&stream).is_ok_and(|version| version > 0)
+        })
+    }
+
+    /// Says how far away timers are, and which of those that are due fired without effect.
+    fn count_down(&self, entity: &EntityRef, timers: &mut [ArmedTimer]) -> Result<(), String> {
+        let now = self.now();
+        let seconds = |span: Span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        for timer in timers.iter_mut() {
+            timer.remaining_seconds =
+                Some(seconds(timer.due_at.since(now)) - seconds(now.since(timer.due_at)));
+        }
+        if timers.iter().all(|timer| timer.due_at > now) {
+            return Ok(());
+        }
+        // A stuck one is armed for a moment that is not far: all that stands before it is looked through.
+        let up_to = (now + backoff::STUCK_MAX).as_millis();
+        let (stream, mut after) = (entity.stream(), None);
+        loop {
+            let page = self.shared.host.journal.timers(after.as_ref(), up_to, 4096);
+            let page = page.map_err(|error| error.to_string())?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.key.clone());
+            for found in page.into_iter().filter(|found| found.key.stream == stream && found.stuck > 0) {
+                if let Some(timer) = timers.iter_mut().find(|timer| timer.name == found.key.name) {
+                    timer.fire_at = Some(Timestamp::from_millis(found.key.fire_at_ms));
+                    timer.stuck = Some(found.stuck);
+                }
+            }
+        }
+    }
+
+    /// The paused entities of a tenant (or of all) and of a kind (or of all), as rows.
+    ///
+    /// # Errors
+    /// [`InspectError`] if the kind is unknown or the store cannot be read.
+    pub async fn paused_actors(
+        &self,
+        tenant: Option<&TenantId>,
+        kind: Option<&str>,
+    ) -> Result<Vec<ActorRow>, InspectError> {
+        let kind = kind.map(|kind| self.kind(kind)).transpose()?;
+        let residents = self.shared.registry.residents().await;
+        let mut rows = Vec::new();
+        for paused in self.paused(tenant) {
+            if kind.is_some_and(|kind| kind != paused.kind) {
+                continue;
+            }
+            let stream = StreamId { tenant: paused.tenant, kind: paused.kind, entity: paused.id };
+            let mut row =
+                passive_row(&self.shared.host.journal, &stream).map_err(InspectError::Unreadable)?;
+            if let Some(hot) = residents.iter().find(|resident| resident.entity.stream() == stream) {
+                row.residency = "hot";
+                row.mailbox_depth = hot.mailbox_depth;
+                row.restarts = hot.restarts;
+                row.last_failure.clone_from(&hot.last_failure);
+            }
+            row.paused = Some(paused.pause);
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    fn pause_of_named(&self, tenant: &str, kind: &str, id: Uuid) -> Option<crate::pauses::Pause> {
+        let stream = StreamId { tenant: tenant.to_owned(), kind: kind.to_owned(), entity: id };
+        self.shared.host.pauses.of(&stream)
     }
 
     /// An entity's history, oldest first.
@@ -256,7 +382,11 @@ impl Engine {
     pub fn timers(&self, before: Option<Timestamp>, limit: usize) -> Result<Vec<TimerRow>, String> {
         let rows =
             armed::listed(&self.shared.host.journal, before.map_or(u64::MAX, Timestamp::as_millis), limit);
-        Ok(rows.map_err(|error| error.to_string())?.into_iter().map(timer_row).collect())
+        Ok(rows
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .map(|timer| timer_row(timer, &self.shared.host.pauses))
+            .collect())
     }
 
     /// How many entities wait for a timer, counted up to `limit`, and how many timers of theirs fired without effect.
@@ -302,6 +432,7 @@ impl Engine {
             intake_waiting,
             timers_in_flight,
             activities_in_flight,
+            paused: host.pauses.len(),
         }
     }
 
@@ -373,6 +504,7 @@ impl Engine {
             None => format!("{}.{version}.{index}", stream.entity),
         };
         ActivityRow {
+            paused: self.shared.host.pauses.has(&stream),
             id,
             kind: stream.kind,
             entity: stream.entity,
@@ -387,9 +519,10 @@ impl Engine {
     }
 }
 
-fn timer_row(timer: Timer) -> TimerRow {
+fn timer_row(timer: Timer, pauses: &Pauses) -> TimerRow {
     let TimerKey { fire_at_ms, stream, name } = timer.key;
     TimerRow {
+        paused: pauses.has(&stream),
         kind: stream.kind,
         id: stream.entity,
         tenant: stream.tenant,
@@ -425,22 +558,7 @@ fn passive(
                     if total >= skip && rows.len() < take {
                         let stream =
                             StreamId { tenant: tenant.to_string(), kind: (*kind).to_owned(), entity: id };
-                        let version = journal.version(&stream).map_err(|error| error.to_string())?;
-                        let last = journal.record(&stream, version).map_err(|error| error.to_string())?;
-                        // A record that cannot be read is told by whoever asks for the entity itself.
-                        let last = last.and_then(|last| last.decode().ok());
-                        rows.push(ActorRow {
-                            kind: (*kind).to_owned(),
-                            id,
-                            tenant: tenant.to_string(),
-                            residency: "passive",
-                            mailbox_depth: 0,
-                            version,
-                            last_command: None,
-                            last_command_at: last.map(|record| Timestamp::from_millis(record.at_ms)),
-                            restarts: 0,
-                            last_failure: None,
-                        });
+                        rows.push(passive_row(journal, &stream)?);
                     }
                     total += 1;
                 }
@@ -448,4 +566,25 @@ fn passive(
         }
     }
     Ok((rows, total))
+}
+
+/// The row of an entity that is not in memory.
+fn passive_row(journal: &Journal, stream: &StreamId) -> Result<ActorRow, String> {
+    let version = journal.version(stream).map_err(|error| error.to_string())?;
+    let last = journal.record(stream, version).map_err(|error| error.to_string())?;
+    // A record that cannot be read is told by whoever asks for the entity itself.
+    let last = last.and_then(|last| last.decode().ok());
+    Ok(ActorRow {
+        kind: stream.kind.clone(),
+        id: stream.entity,
+        tenant: stream.tenant.clone(),
+        residency: "passive",
+        mailbox_depth: 0,
+        version,
+        last_command: None,
+        last_command_at: last.map(|record| Timestamp::from_millis(record.at_ms)),
+        restarts: 0,
+        last_failure: None,
+        paused: None,
+    })
 }

@@ -30,10 +30,14 @@ pub mod host;
 pub mod intake;
 pub mod introspect;
 pub mod offline;
+pub mod operate;
 pub mod order;
 pub mod outside;
+pub mod pauses;
 pub mod performer;
 pub mod projector;
+pub mod replay;
+pub mod retries;
 pub mod settle;
 #[cfg(feature = "testing")]
 pub mod testing;

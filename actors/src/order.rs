@@ -7,7 +7,8 @@ use std::{any::Any, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use throughline_storage::append::{
-    CommitError, DeadLetter, LaneKey, NewInboxEntry, PendingActivity, PendingKey, StreamId, Timer,
+    CommitError, DeadLetter, LaneHold, LaneKey, NewInboxEntry, PendingActivity, PendingKey, RowChange,
+    StreamId, Timer,
 };
 use throughline_workflows::{
     ids::TenantId,
@@ -60,6 +61,8 @@ pub(crate) struct Order {
     pub(crate) firing: Option<Timer>,
     /// What a rejection does to the work that this order settles.
     pub(crate) rejected: Rejected,
+    /// Whether it waits while the entity is paused: the engine's own work does, what somebody asks for does not.
+    pub(crate) yields: bool,
 }
 
 /// Who asks and why.
@@ -94,7 +97,9 @@ pub(crate) struct Along {
     pub(crate) dead_letters: Vec<DeadLetter>,
     pub(crate) inbox: Vec<NewInboxEntry>,
     pub(crate) activities: Vec<PendingActivity>,
+    pub(crate) hold: Vec<LaneHold>,
     pub(crate) unhold: Vec<LaneKey>,
+    pub(crate) rows: Vec<RowChange>,
 }
 
 /// What a rejection does to the work that an order settles.
@@ -140,6 +145,8 @@ pub(crate) enum Refusal {
     Failed(String),
     /// The entity's stored history cannot be read.
     Damaged(String),
+    /// The entity is paused, and the work that the order settles waits.
+    Paused,
     /// The engine is stopping.
     Draining,
     /// The order may or may not have had its effect.
@@ -159,6 +166,7 @@ impl Refusal {
             | Self::Busy
             | Self::NoSpace(_)
             | Self::Failed(_)
+            | Self::Paused
             | Self::Draining
             | Self::Unknown => None,
         }

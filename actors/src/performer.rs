@@ -33,6 +33,9 @@ pub trait Performer<W: Workflow>: Send + Sync + 'static {
     fn admit(&self, _activity: &W::Activity, _attempt: &Attempt) -> Admission {
         Admission::Keyed
     }
+
+    /// An operator says that what stood in the way of an activity is mended: the next try need not wait for it.
+    fn mended(&self, _activity: &W::Activity, _tenant: &TenantId) {}
 }
 
 /// Whether a try may begin.
@@ -139,6 +142,8 @@ pub(crate) trait AnyPerformer: Send + Sync {
     fn perform(&self, activity: Vec<u8>, attempt: Attempt) -> BoxFuture<'_, Outcome<AnyCommand>>;
     /// Whether a try of the encoded activity may begin.
     fn admit(&self, activity: &[u8], attempt: &Attempt) -> Admission;
+    /// What stood in the way of the encoded activity is mended.
+    fn mended(&self, activity: &[u8], tenant: &TenantId);
     /// The command that tells the entity that nobody knows whether the activity was done.
     fn uncertain(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand>;
     /// Whether the entity, as its journal has it now, still wants the activity to be performed.
@@ -184,6 +189,12 @@ impl<W: Workflow, P: Performer<W>> AnyPerformer for PerformerOf<W, P> {
         // What cannot be read is refused by the try itself.
         codec::decode::<W::Activity>(activity)
             .map_or(Admission::Keyed, |activity| self.performer.admit(&activity, attempt))
+    }
+
+    fn mended(&self, activity: &[u8], tenant: &TenantId) {
+        if let Ok(activity) = codec::decode::<W::Activity>(activity) {
+            self.performer.mended(&activity, tenant);
+        }
     }
 
     fn uncertain(&self, activity: &[u8], error: &ActivityError) -> Option<AnyCommand> {

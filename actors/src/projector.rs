@@ -471,6 +471,16 @@ impl Views {
         tokio::task::spawn_blocking(page).await.map_err(|error| ViewError::Unreadable(error.to_string()))?
     }
 
+    /// The first row in the view's order; none where there is none.
+    ///
+    /// # Errors
+    /// [`ViewError::Unreadable`] if the store cannot be read.
+    pub fn first<V: View>(&self, tenant: &TenantId) -> Result<Option<V::Row>, ViewError> {
+        let view = projections::View::new(V::NAME, V::REVISION);
+        let first = view.page(&self.journal, tenant.as_str(), None, 1).map_err(unreadable)?;
+        first.first().map(|row| codec::decode(&row.bytes).map_err(unreadable)).transpose()
+    }
+
     /// One entity's row.
     ///
     /// # Errors

@@ -29,6 +29,19 @@ pub(crate) struct RecordMeta {
     pub(crate) cause: Cause,
 }
 
+/// An entity before its first turn.
+pub(crate) fn unborn<W: Workflow>() -> Live<W> {
+    Live {
+        state: W::State::default(),
+        version: 0,
+        seq: 0,
+        head: [0; 32],
+        armed: Vec::new(),
+        armed_at_ms: 0,
+        snapshot_version: 0,
+    }
+}
+
 /// Reads an entity: its newest usable snapshot and the records after it, up to `version` where given.
 pub(crate) fn load<W: Workflow>(
     journal: &Journal,
@@ -40,15 +53,7 @@ pub(crate) fn load<W: Workflow>(
         snapshot.state_revision == W::STATE_REVISION
             && version.is_none_or(|version| snapshot.version <= version)
     });
-    let mut live = Live {
-        state: W::State::default(),
-        version: 0,
-        seq: 0,
-        head: [0; 32],
-        armed: Vec::new(),
-        armed_at_ms: 0,
-        snapshot_version: 0,
-    };
+    let mut live = unborn();
     if let Some(snapshot) = snapshot {
         match codec::decode::<W::State>(&snapshot.state) {
             Ok(state) => {

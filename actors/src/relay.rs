@@ -465,6 +465,7 @@ async fn tell(shared: &Shared, entity: &EntityRef, notices: Vec<Notice>) -> bool
         along: Along::default(),
         firing: None,
         rejected: Rejected::Keeps,
+        yields: false,
     };
     let (mut tries, mut crashes) = (0, 0);
     loop {

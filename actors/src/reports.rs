@@ -159,6 +159,7 @@ pub(crate) async fn attempt(shared: &Shared, pending: &PendingActivity) {
         along: Along::default(),
         firing: None,
         rejected: Rejected::Settles,
+        yields: true,
     };
     let span = tracing::debug_span!(
         "report", "tenant.id" = %tenant, channel = %channel, "trace.id" = %correlation
@@ -194,7 +195,7 @@ async fn put_off(shared: &Shared, pending: &PendingActivity, why: &str) {
 }
 
 /// Keeps for reading what can be handed to nobody.
-async fn bury(shared: &Shared, pending: &PendingActivity, why: String) {
+pub(crate) async fn bury(shared: &Shared, pending: &PendingActivity, why: String) {
     tracing::error!(reason = %why, "a provider's report is given up and kept as a dead letter");
     let letter = DeadLetter {
         id: shared.host.minter.mint(),

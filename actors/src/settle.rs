@@ -101,12 +101,20 @@ impl Engine {
 
     /// The next moment at which something is due, up to `end`.
     fn next_moment(&self, end: Timestamp) -> Result<Option<Timestamp>, AdvanceError> {
-        let journal = &self.shared.host.journal;
-        let timers = journal.timers(None, end.as_millis(), 1).map_err(store)?;
-        let activities = journal.activities(None, end.as_millis(), 1).map_err(store)?;
+        let (journal, pauses) = (&self.shared.host.journal, &self.shared.host.pauses);
+        let timers = pauses.timers(journal, end.as_millis(), 1).map_err(store)?;
+        let activities = pauses.activities(journal, end.as_millis(), 1).map_err(store)?;
         let timer = timers.first().map(|timer| timer.key.fire_at_ms);
         let activity = activities.first().map(|activity| activity.key.ready_at_ms);
         Ok(timer.into_iter().chain(activity).min().map(Timestamp::from_millis))
+    }
+
+    /// Up to which number the inbox holds nothing but what waits for paused entities.
+    fn rests_up_to(&self) -> u64 {
+        let (waiting, _, _) = self.shared.gauges.read();
+        let rest = self.shared.gauges.rest().filter(|_| waiting == 0);
+        let change = self.shared.host.pauses.change();
+        rest.filter(|rest| rest.change == change).map_or(0, |rest| rest.reached)
     }
 
     async fn move_clock(&self, to: Timestamp) -> Result<(), AdvanceError> {
@@ -120,16 +128,16 @@ impl Engine {
 
     /// What is still under way or due; none when all is at rest.
     fn unsettled(&self) -> Result<Option<String>, AdvanceError> {
-        let journal = &self.shared.host.journal;
+        let (journal, pauses) = (&self.shared.host.journal, &self.shared.host.pauses);
         let now = self.now().as_millis();
         let mut busy = Vec::new();
-        if !journal.inbox(0, 1).map_err(store)?.is_empty() {
+        if !journal.inbox(self.rests_up_to(), 1).map_err(store)?.is_empty() {
             busy.push("messages in the inbox");
         }
-        if !journal.timers(None, now, 1).map_err(store)?.is_empty() {
+        if !pauses.timers(journal, now, 1).map_err(store)?.is_empty() {
             busy.push("due timers");
         }
-        if !journal.activities(None, now, 1).map_err(store)?.is_empty() {
+        if !pauses.activities(journal, now, 1).map_err(store)?.is_empty() {
             busy.push("ready activities");
         }
         if !self.shared.host.tenants.to_sweep().is_empty() {

@@ -20,6 +20,7 @@ use crate::{
     entity::{EntityActor, EntityArguments, EntityMessage, Gauges, TurnSource},
     host::Host,
     order::EntityRef,
+    replay::Held,
 };
 
 /// A restart this long after the last one counts as the first again.
@@ -33,6 +34,10 @@ pub(crate) enum ShardMessage {
     Sweep,
     /// The backoff of a crashed entity has passed.
     Restart { entity: EntityRef },
+    /// Passivates one entity; answers when it has left.
+    Passivate { entity: EntityRef, reply: oneshot::Sender<()> },
+    /// Asks an entity that is in memory what it holds there; it is not started for that.
+    Show { entity: EntityRef, reply: oneshot::Sender<Option<Held>> },
     /// Lists what is resident.
     List { reply: oneshot::Sender<Vec<Resident>> },
     /// Passivates everything and stops.
@@ -85,6 +90,8 @@ struct Slot {
     crashes: u32,
     last_crash: Option<Instant>,
     last_failure: Option<String>,
+    /// Who is told when it has left.
+    leave_takers: Vec<oneshot::Sender<()>>,
 }
 
 enum Stage {
@@ -122,6 +129,8 @@ impl Actor for ShardActor {
             ShardMessage::Deliver { entity, message } => state.deliver(&myself, entity, message).await,
             ShardMessage::Sweep => state.sweep(),
             ShardMessage::Restart { entity } => state.revive(&myself, &entity).await,
+            ShardMessage::Passivate { entity, reply } => state.passivate(&entity, reply),
+            ShardMessage::Show { entity, reply } => state.show(&entity, reply),
             ShardMessage::List { reply } => {
                 let _ = reply.send(state.list()); // The operator may have gone.
             }
@@ -199,6 +208,7 @@ impl ShardState {
         };
         let gauges = Arc::new(Gauges::default());
         let arguments = EntityArguments {
+            entity: entity.clone(),
             turns: kind.turns(entity.clone(), self.shared.host.clone()),
             host: self.shared.host.clone(),
             gauges: gauges.clone(),
@@ -213,6 +223,7 @@ impl ShardState {
                     crashes: former.map_or(0, |slot| slot.crashes),
                     last_crash: former.and_then(|slot| slot.last_crash),
                     last_failure: former.and_then(|slot| slot.last_failure.clone()),
+                    leave_takers: Vec::new(),
                 };
                 self.slots.insert(entity.clone(), slot);
                 self.count_resident();
@@ -230,6 +241,7 @@ impl ShardState {
         let Some(entity) = self.by_actor.remove(&actor) else { return };
         let Some(slot) = self.slots.remove(&entity) else { return };
         self.count_resident();
+        tell(slot.leave_takers);
         let waiting = match slot.stage {
             Stage::Leaving(waiting) | Stage::BackingOff(waiting) => waiting,
             Stage::Live(_) => Vec::new(),
@@ -251,6 +263,7 @@ impl ShardState {
         slot.crashes = if recent { slot.crashes + 1 } else { 1 };
         slot.last_crash = Some(Instant::now());
         slot.last_failure = Some(failure.to_owned());
+        tell(std::mem::take(&mut slot.leave_takers));
         let pause = backoff::restart(slot.crashes);
         self.shared.restarts.fetch_add(1, Ordering::Relaxed);
         tracing::error!(
@@ -284,6 +297,30 @@ impl ShardState {
             for message in waiting {
                 gauges.depth.fetch_add(1, Ordering::Relaxed);
                 let _ = actor.send_message(message); // Just started; if it ended again, the sender asks again.
+            }
+        }
+    }
+
+    /// Lets an entity leave, whatever it has to do first. One that is not in memory, or waits to be started after a
+    /// crash, has left already.
+    fn passivate(&mut self, entity: &EntityRef, reply: oneshot::Sender<()>) {
+        match self.slots.get_mut(entity) {
+            Some(slot) if !matches!(slot.stage, Stage::BackingOff(_)) => {
+                slot.leave();
+                slot.leave_takers.push(reply);
+            }
+            Some(_) | None => tell(vec![reply]),
+        }
+    }
+
+    fn show(&self, entity: &EntityRef, reply: oneshot::Sender<Option<Held>>) {
+        match self.slots.get(entity) {
+            Some(Slot { stage: Stage::Live(actor), gauges, .. }) => {
+                gauges.depth.fetch_add(1, Ordering::Relaxed);
+                let _ = actor.send_message(EntityMessage::Show { reply }); // A closed port says that it ended.
+            }
+            Some(_) | None => {
+                let _ = reply.send(None); // Whoever asked may have gone.
             }
         }
     }
@@ -339,6 +376,13 @@ impl ShardState {
                 last_failure: slot.last_failure.clone(),
             })
             .collect()
+    }
+}
+
+/// Tells those who wait for an entity to leave.
+fn tell(leave_takers: Vec<oneshot::Sender<()>>) {
+    for leave_taker in leave_takers {
+        let _ = leave_taker.send(()); // They may have stopped waiting.
     }
 }
 

@@ -23,6 +23,8 @@ use crate::{
     order::{AnyCommand, EntityRef, Order, Refusal},
     performer::AnyPerformer,
     projector::{AnyView, Views},
+    replay,
+    retries::Trying,
     supervisor::Registry,
 };
 
@@ -41,6 +43,10 @@ pub(crate) struct Shared {
     pub(crate) gauges: TaskGauges,
     /// Customers known to have a name.
     pub(crate) named: intake::Named,
+    /// Activities of which a try is under way, or that an operator is changing.
+    pub(crate) trying: Trying,
+    /// The comparison of all entities that there was last.
+    pub(crate) replay: replay::Run,
     /// Reports of providers that found no message of ours.
     pub(crate) reports_dropped: AtomicU64,
     /// Held while the manual clock is being moved.
@@ -69,6 +75,7 @@ pub(crate) struct TaskGauges {
     activities: AtomicUsize,
     relayed: AtomicU64,
     door: AtomicUsize,
+    rest: Mutex<Option<Rest>>,
 }
 
 /// A message that waits at the door to become durable, for as long as this lives.
@@ -78,6 +85,13 @@ impl Drop for AtTheDoor<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// All that is in the inbox up to `reached` waits for paused entities, as of the `change` of pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rest {
+    pub(crate) reached: u64,
+    pub(crate) change: u64,
 }
 
 impl TaskGauges {
@@ -94,6 +108,15 @@ impl TaskGauges {
 
     pub(crate) fn intake_waiting(&self, count: usize) {
         self.intake.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn intake_rests(&self, rest: Option<Rest>) {
+        *self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = rest;
+    }
+
+    /// Up to where the inbox holds nothing but what waits for paused entities.
+    pub(crate) fn rest(&self) -> Option<Rest> {
+        *self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     pub(crate) fn timers_in_flight(&self, count: usize) {

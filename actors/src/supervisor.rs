@@ -21,6 +21,7 @@ use crate::{
     entity::{Delivery, EntityMessage, TurnSource},
     host::Host,
     order::{EntityRef, Order, Receipt, Refusal},
+    replay::Held,
     shard::{Resident, ShardActor, ShardArguments, ShardMessage},
 };
 
@@ -103,6 +104,21 @@ impl Registry {
         answer.await.unwrap_or(Err(Refusal::Unknown))
     }
 
+    /// Takes an entity out of memory; returns when it has left, or has not finished what it does within the time for a
+    /// turn.
+    pub(crate) async fn passivate(&self, entity: &EntityRef) {
+        let (reply, left) = oneshot::channel();
+        self.tell(entity, ShardMessage::Passivate { entity: entity.clone(), reply });
+        let _ = tokio::time::timeout(self.host.options.turn_timeout, left).await; // A closed port: the shard ended.
+    }
+
+    /// What an entity holds in memory; none where it is not there.
+    pub(crate) async fn held(&self, entity: &EntityRef) -> Option<Held> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(entity, ShardMessage::Show { entity: entity.clone(), reply });
+        tokio::time::timeout(self.host.options.turn_timeout, answer).await.ok()?.ok()?
+    }
+
     /// What is resident, over all shards.
     pub(crate) async fn residents(&self) -> Vec<Resident> {
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -145,6 +161,10 @@ impl Registry {
     }
 
     fn send(&self, entity: &EntityRef, message: EntityMessage) {
+        self.tell(entity, ShardMessage::Deliver { entity: entity.clone(), message });
+    }
+
+    fn tell(&self, entity: &EntityRef, message: ShardMessage) {
         let shard = {
             let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
             let mut hasher = std::hash::DefaultHasher::new();
@@ -153,7 +173,7 @@ impl Registry {
             shards[at].clone()
         };
         // A shard that has ended drops the message, and the closed reply port says that nothing began.
-        let _ = shard.send_message(ShardMessage::Deliver { entity: entity.clone(), message });
+        let _ = shard.send_message(message);
     }
 }
 

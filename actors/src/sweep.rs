@@ -31,6 +31,7 @@ use crate::{
     clock::Stopwatch,
     engine::policy,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected},
+    pauses,
     shared::Shared,
 };
 
@@ -97,9 +98,12 @@ async fn forever(shared: &Shared) {
             changed = changes.changed() => if changed.is_err() {
                 return;
             },
-            () = tokio::time::sleep(shared.host.options.policy_look) => if let Err(error) = policy::catch_up(shared).await {
-                tracing::error!(%error, "whether every policy is in force could not be told");
-            },
+            () = tokio::time::sleep(shared.host.options.policy_look) => {
+                pauses::catch_up(shared);
+                if let Err(error) = policy::catch_up(shared).await {
+                    tracing::error!(%error, "whether every policy is in force could not be told");
+                }
+            }
         }
     }
 }
@@ -197,6 +201,7 @@ async fn give(shared: &Shared, entity: EntityRef, command: &AnyCommand, version:
         along: Along::default(),
         firing: None,
         rejected: Rejected::Keeps,
+        yields: false,
     };
     let before = shared.host.journal.version(&entity.stream()).unwrap_or_default();
     let count = |count: &AtomicU64| {

@@ -28,10 +28,12 @@ use crate::{
 /// Runs until the engine drains; then waits for what it has fired.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
+    let mut pauses = shared.host.pauses.changes();
     let mut firing = JoinSet::new();
     let mut in_flight = InFlight::default();
     loop {
         progress.mark_unchanged();
+        pauses.mark_unchanged();
         let armed = progress.borrow().timers_armed;
         let now = shared.host.clock.now();
         match fire_due(&shared, now, &mut firing, &mut in_flight) {
@@ -47,6 +49,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 if let Ok(key) = done { in_flight.done(&key); }
             }
             () = sleep_until(&shared, next) => {}
+            _ = pauses.changed(), if !full => {}
             // Another timer may have been armed for an earlier moment.
             _ = progress.wait_for(|progress| progress.timers_armed != armed), if !full => {}
         }
@@ -78,8 +81,8 @@ fn fire_due(
     }
     let due = shared
         .host
-        .journal
-        .timers(None, now.as_millis(), most * 2 + in_flight.keys.len())
+        .pauses
+        .timers(&shared.host.journal, now.as_millis(), most * 2 + in_flight.keys.len())
         .map_err(|error| error.to_string())?;
     for timer in due {
         if in_flight.keys.len() >= most {
@@ -104,7 +107,8 @@ fn fire_due(
 /// The earliest armed timer that waits for nothing but its time.
 fn next_due(shared: &Shared, in_flight: &InFlight) -> Option<Timestamp> {
     let most = shared.host.options.turns_in_flight * 2 + in_flight.keys.len() + 1;
-    let window = shared.host.journal.timers(None, u64::MAX, most).unwrap_or_else(|error| {
+    let host = &shared.host;
+    let window = host.pauses.timers(&host.journal, u64::MAX, most).unwrap_or_else(|error| {
         tracing::error!(%error, "armed timers could not be read");
         Vec::new()
     });
@@ -158,14 +162,20 @@ async fn fire(shared: &Shared, timer: Timer) {
         along: Along::default(),
         firing: Some(timer.clone()),
         rejected: Rejected::Settles,
+        yields: true,
     };
     async {
         let (mut tries, mut crashes) = (0, 0);
         loop {
             let refusal = match shared.registry.deliver(&entity, &order).await {
                 Ok(_)
-                | Err(Refusal::Rejected(_) | Refusal::AlreadyDone | Refusal::Draining | Refusal::Failed(_)) =>
-                {
+                | Err(
+                    Refusal::Rejected(_)
+                    | Refusal::AlreadyDone
+                    | Refusal::Paused
+                    | Refusal::Draining
+                    | Refusal::Failed(_),
+                ) => {
                     return;
                 }
                 Err(refusal) => refusal,

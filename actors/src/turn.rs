@@ -29,6 +29,7 @@ use crate::{
     idempotency,
     order::{EntityRef, Idempotency, Order, Receipt, Refusal, Rejected, panic_text, refusal_of},
     rehydrate::{self, Live, RecordMeta},
+    replay::Held,
 };
 
 /// How often a turn decides again after losing to another writer of its stream or of a claim.
@@ -54,6 +55,13 @@ impl<W: Workflow> Turn<W> {
     /// The version the entity is known to be at; 0 before it was read.
     pub(crate) fn version(&self) -> u64 {
         self.live.as_ref().map_or(0, |live| live.version)
+    }
+
+    /// What is held in memory between two turns.
+    pub(crate) fn held(&self) -> Option<Held> {
+        let live = self.live.as_ref()?;
+        let state = serde_json::to_value(&live.state).ok()?;
+        Some(Held { version: live.version, head: live.head, armed: live.armed.clone(), state })
     }
 
     /// Takes one turn. When it answers, the effect is durable or there is none.
@@ -239,7 +247,8 @@ impl<W: Workflow> Turn<W> {
             && append.consume.is_empty()
             && append.claims.is_empty()
             && append.dead_letters.is_empty()
-            && append.inbox.is_empty();
+            && append.inbox.is_empty()
+            && append.rows.is_empty();
         if nothing {
             return Ok(None);
         }
@@ -305,7 +314,9 @@ impl<W: Workflow> Turn<W> {
         append.dead_letters.clone_from(&order.along.dead_letters);
         append.inbox.clone_from(&order.along.inbox);
         append.activities.clone_from(&order.along.activities);
+        append.hold.clone_from(&order.along.hold);
         append.unhold.clone_from(&order.along.unhold);
+        append.rows.clone_from(&order.along.rows);
         let version = live.version + 1;
         for (index, activity) in (0u32..).zip(&decision.activities) {
             append.activities.push(PendingActivity {

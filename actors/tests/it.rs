@@ -8,8 +8,12 @@ mod activities;
 mod bells;
 #[path = "it/offline.rs"]
 mod offline;
+#[path = "it/operators.rs"]
+mod operators;
 #[path = "it/parcel.rs"]
 mod parcel;
+#[path = "it/pauses.rs"]
+mod pauses;
 #[path = "it/policies.rs"]
 mod policies;
 #[path = "it/relay.rs"]

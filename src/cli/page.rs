@@ -22,7 +22,7 @@ pub(super) struct Page {
     page_size: u32,
 }
 
-/// Asks for one page of the list at `segments` and shows it: as it came, or each row as `row` makes it.
+/// Asks for one page of the list at `segments` and shows it.
 pub(super) async fn list(
     remote: &Remote,
     page: &Page,
@@ -31,13 +31,26 @@ pub(super) async fn list(
     filters: Vec<(&str, String)>,
     rows: Rows,
 ) -> anyhow::Result<String> {
+    list_of(remote, page, listen, segments, filters, rows, Value::clone).await
+}
+
+/// The same, each row as `row` makes it where it is shown in columns.
+pub(super) async fn list_of(
+    remote: &Remote,
+    page: &Page,
+    listen: impl FnOnce() -> anyhow::Result<SocketAddr>,
+    segments: &[&str],
+    filters: Vec<(&str, String)>,
+    rows: Rows,
+    row: fn(&Value) -> Value,
+) -> anyhow::Result<String> {
     let mut query = filters;
     query.extend([("page", page.page.to_string()), ("page_size", page.page_size.to_string())]);
     let answer = remote.client(listen)?.get(segments, &query).await?;
-    Ok(if remote.json { pretty(&answer.body) } else { as_text(&answer, page, &rows) })
+    Ok(if remote.json { pretty(&answer.body) } else { as_text(&answer, page, &rows, row) })
 }
 
-fn as_text(answer: &Answer, page: &Page, rows: &Rows) -> String {
+fn as_text(answer: &Answer, page: &Page, rows: &Rows, row: fn(&Value) -> Value) -> String {
     let items =
         answer.body.get("items").unwrap_or(&answer.body).as_array().map(Vec::as_slice).unwrap_or_default();
     let total = answer.body.get("total").and_then(Value::as_u64);
@@ -47,7 +60,8 @@ fn as_text(answer: &Answer, page: &Page, rows: &Rows) -> String {
             _ => "nothing".to_owned(),
         };
     }
-    let mut text = rows.table(items, answer.now);
+    let shown: Vec<Value> = items.iter().map(row).collect();
+    let mut text = rows.table(&shown, answer.now);
     let shown = u64::from(page.page - 1) * u64::from(page.page_size) + items.len() as u64;
     if let Some(total) = total.filter(|total| *total > shown) {
         text.push_str(&format!("\n\n{shown} of {total}; --page {} shows more", page.page + 1));

@@ -54,7 +54,7 @@ pub(super) struct Answer {
 }
 
 /// A server that can be asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     base: Url,
     token: Option<String>,
@@ -80,6 +80,11 @@ impl Remote {
 }
 
 impl Client {
+    /// Where the server is.
+    pub(super) fn address(&self) -> String {
+        self.base.as_str().trim_end_matches('/').to_owned()
+    }
+
     /// Reads what stands at the path made of `segments`.
     pub(super) async fn get(&self, segments: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
         self.answer(self.request(Method::GET, segments)?.query(query)).await
@@ -109,7 +114,18 @@ impl Client {
         segments: &[&str],
         body: &Value,
     ) -> anyhow::Result<Answer> {
-        self.answer(self.request(method, segments)?.json(body)).await
+        self.send_to(method, segments, &[], body).await
+    }
+
+    /// Changes something that the query says more of.
+    pub(super) async fn send_to(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, String)],
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
+        self.answer(self.request(method, segments)?.query(query).json(body)).await
     }
 
     fn request(&self, method: Method, segments: &[&str]) -> anyhow::Result<RequestBuilder> {

@@ -97,7 +97,7 @@ pub(super) fn time(value: &Value, now: Option<Timestamp>) -> String {
 }
 
 /// How far `at` is from `now`.
-fn distance(now: Timestamp, at: Timestamp) -> String {
+pub(super) fn distance(now: Timestamp, at: Timestamp) -> String {
     let (ahead, behind) = (at.since(now), now.since(at));
     if ahead.as_secs() > 0 {
         format!("in {}", short(ahead))
@@ -109,7 +109,7 @@ fn distance(now: Timestamp, at: Timestamp) -> String {
 }
 
 /// A span in its largest unit and the one below it, never above days; from a week on in days alone.
-fn short(span: Span) -> String {
+pub(super) fn short(span: Span) -> String {
     let seconds = span.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     let (large, small) = match (days, hours, minutes) {

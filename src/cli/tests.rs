@@ -69,7 +69,7 @@ fn every_example_can_be_typed() {
 
 #[test]
 fn every_command_that_asks_a_server_takes_its_address_token_and_json() {
-    for name in ["inspect", "actors", "timers", "activities", "silence"] {
+    for name in ["inspect", "actors", "timers", "activities", "silence", "top"] {
         let command = Cli::command();
         let command = command.find_subcommand(name).unwrap();
         for argument in ["server", "token", "json"] {
@@ -83,6 +83,10 @@ fn wrong_usage_is_told_apart_from_failure() {
     let usage = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code();
     assert_eq!(usage("throughline fly"), 2);
     assert_eq!(usage("throughline dead-letters discard some-id"), 2);
+    assert_eq!(usage("throughline activities skip some-id"), 2);
+    assert_eq!(usage(&format!("throughline actors pause conversation {ID}")), 2);
+    assert_eq!(usage("throughline actors replay --reason x"), 2);
+    assert_eq!(usage("throughline actors replay --all --reason x --kind"), 2);
     assert_eq!(usage("throughline token create --role king"), 2);
     assert_eq!(usage("throughline actors --server https://care.example.com"), 2);
     assert_eq!(usage("throughline inspect conversation nonsense"), 2);
@@ -98,6 +102,9 @@ fn a_wrong_argument_is_named_with_what_is_allowed() {
         ("inspect conversation nonsense", "<ID>", "an id looks like"),
         ("dead-letters show nonsense", "<ID>", "an id looks like"),
         ("dead-letters retry nonsense --reason x", "<ID>", "an id looks like"),
+        ("inspect conversation ID --diff 5..3", "--diff <FROM..TO>", "3..5"),
+        ("inspect conversation ID --diff 5", "--diff <FROM..TO>", "3..5"),
+        ("actors pause conversation nonsense --reason x", "<ID>", "an id looks like"),
         ("token revoke nonsense", "<ID>", "an id looks like"),
         ("token create --role agent --agent-id nonsense", "--agent-id <ID>", "an id looks like"),
         ("tenant add Acme", "<NAME>", "a-z, 0-9 and '-'"),
@@ -106,6 +113,7 @@ fn a_wrong_argument_is_named_with_what_is_allowed() {
         ("calendar due office --from monday --spend 8h", "--from <TIME>", "RFC 3339"),
         ("calendar due office --from 2026-11-20T16:00:00Z --spend long", "--spend <DURATION>", "12h"),
     ] {
+        let line = line.replace("ID", ID);
         let words = std::iter::once("throughline").chain(line.split(' '));
         let said = Cli::try_parse_from(words).unwrap_err().to_string();
         assert!(said.contains(argument) && said.contains(allowed), "{said}");
@@ -223,4 +231,100 @@ async fn a_tenant_is_added_and_what_comes_next_is_said() {
     assert!(text.contains("throughline token create --role admin --tenant acme"), "{text}");
     let text = ask_at(address, "tenant list").await.unwrap();
     assert!(text.contains("acme") && text.contains("Care") && text.contains("api"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_paused_says_what_waits_and_which_promise_is_not_kept() {
+    let pause = |Path((kind, id)): Path<(String, String)>, Json(body): Json<Value>| async move {
+        assert_eq!(body, json!({ "reason": "looking" }));
+        Json(json!({
+            "kind": kind, "id": id, "version": 1, "seq": 2, "now": "2026-11-21T09:00:00Z", "pending_activities": 1,
+            "timers": [
+                { "name": "update", "due_at": "2026-11-21T20:30:00Z" },
+                { "name": "silence", "due_at": "2026-11-21T21:00:00Z" },
+            ],
+        }))
+    };
+    let address = serve(Router::new().route("/api/v1/system/actors/{kind}/{id}/pause", post(pause))).await;
+    let text = ask_at(address, &format!("actors pause conversation {ID} --reason looking")).await.unwrap();
+    assert_eq!(
+        text,
+        format!(
+            "conversation {ID} is paused\n\
+             2 of its timers wait, the first is update at 2026-11-21T20:30:00Z (in 11h 30m)\n\
+             its customer was promised to hear again by 2026-11-21T21:00:00Z (in 12h): nothing will be sent until it is \
+             resumed\n1 of its activities wait"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_difference_and_a_history_are_told_in_columns() {
+    let diff = || async {
+        Json(json!({
+            "changes": [{ "path": "status", "before": "open", "after": "resolved" }],
+            "timers": [{ "path": "silence", "before": "2026-11-21T21:00:00Z" }],
+            "events": [{ "version": 4, "timestamp": "2026-11-21T09:00:00Z", "type": "state_changed", "because": "person: Grace" }],
+        }))
+    };
+    let history = || async {
+        let row = json!({ "version": 1, "timestamp": "2026-11-21T09:00:00Z", "type": "opened", "because": "webhook: m1" });
+        Json(json!({ "items": [row], "total": 1 }))
+    };
+    let address = serve(
+        Router::new()
+            .route("/api/v1/system/actors/{kind}/{id}/diff", get(diff))
+            .route("/api/v1/system/actors/{kind}/{id}/history", get(history)),
+    )
+    .await;
+    let text = ask_at(address, &format!("inspect conversation {ID} --diff 3..4")).await.unwrap();
+    for words in ["status", "open", "resolved", "silence", "state_changed", "person: Grace"] {
+        assert!(text.contains(words), "{words}:\n{text}");
+    }
+    let text = ask_at(address, &format!("inspect conversation {ID} --history")).await.unwrap();
+    assert!(text.contains("opened") && text.contains("webhook: m1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_comparison_that_finds_something_has_failed() {
+    let same = json!({ "kind": "conversation", "id": ID, "version": 4, "events": 9, "timers": 2, "memory_version": 4, "differences": [] });
+    let difference = json!({ "kind": "conversation", "id": ID, "against": "snapshot", "version": 4, "path": "status", "journal": "open", "found": "resolved" });
+    let run = json!({
+        "started_at": "2026-11-21T09:00:00Z", "finished_at": "2026-11-21T09:00:01Z", "entities": 3, "compared": 3,
+        "events": 12, "differing": 1, "differences": [difference],
+    });
+    let of_all = move || {
+        let run = run.clone();
+        async move { Json(run) }
+    };
+    let of_one = move || {
+        let same = same.clone();
+        async move { Json(same) }
+    };
+    let address = serve(
+        Router::new()
+            .route("/api/v1/system/actors/{kind}/{id}/replay", post(of_one))
+            .route("/api/v1/system/replay", get(of_all.clone()).post(of_all)),
+    )
+    .await;
+    let text = ask_at(address, &format!("actors replay conversation {ID} --reason doubt")).await.unwrap();
+    assert!(
+        text.ends_with("compared with what is in memory at version 4, 2 timers: nothing differs"),
+        "{text}"
+    );
+    let error = ask_at(address, "actors replay --all --reason doubt").await.unwrap_err();
+    assert!(error.downcast_ref::<Finding>().is_some());
+    assert!(error.to_string().contains("something differs in 1"), "{error}");
+    assert!(error.to_string().contains("snapshot  4        status  open     resolved"), "{error}");
+}
+
+#[tokio::test]
+async fn an_activity_is_tried_at_once_for_a_reason() {
+    let retry = |Path(id): Path<String>, Json(body): Json<Value>| async move {
+        assert_eq!(body, json!({ "reason": "mended" }));
+        Json(json!({ "id": id, "version": 1, "seq": 1 }))
+    };
+    let address = serve(Router::new().route("/api/v1/system/activities/{id}/retry-now", post(retry))).await;
+    let line = format!("activities retry-now {ID}.4.0 --reason mended");
+    assert_eq!(ask_at(address, &line).await.unwrap(), format!("{ID}.4.0 is tried at once"));
 }

@@ -12,6 +12,15 @@ pub(super) fn id(text: &str) -> Result<Uuid, String> {
     })
 }
 
+/// Two versions, the earlier first.
+pub(super) fn versions(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    match parsed {
+        Some((from, to)) if from < to => Ok((from, to)),
+        _ => Err("two versions look like 3..5, the earlier first".to_owned()),
+    }
+}
+
 /// A time with its zone.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| "a time looks like 2026-11-22T00:00:00Z (RFC 3339)".to_owned())

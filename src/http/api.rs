@@ -6,11 +6,14 @@ mod audit;
 mod conversations;
 mod customers;
 mod dead_letters;
+mod history;
+mod operate;
 mod policy;
 mod recovery;
 mod resolutions;
 pub(super) mod shown;
 mod sla;
+pub(super) mod status;
 mod system;
 mod teams;
 mod templates;
@@ -44,6 +47,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
         .merge(webhooks::routes())
         .merge(system::routes())
         .merge(recovery::routes())
+        .merge(status::routes())
+        .merge(history::routes())
+        .merge(operate::routes())
         .merge(dead_letters::routes())
         .merge(policy::routes())
         .merge(templates::routes())

@@ -51,6 +51,7 @@ pub(super) const SHOWN: &[(&str, &str)] = &[
     ("/api/v1/system/actors/{kind}/{id}/diff", "{kind}"),
     ("/api/v1/system/dead-letters", "dead_letters"),
     ("/api/v1/system/dead-letters/{id}", "dead_letter"),
+    ("/api/v1/system/replay", "journal"),
     ("/api/v1/system/journal", "journal"),
     ("/api/v1/system/backup", "backup"),
 ];

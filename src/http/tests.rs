@@ -4,6 +4,7 @@ mod audit;
 mod cases;
 mod doors;
 mod events;
+mod operate;
 mod people;
 mod policy;
 mod policy_change;
@@ -43,6 +44,7 @@ use throughline_workflows::{
     resolution::{self, Resolution},
     time::{Span, Timestamp},
     words::SlaTier,
+    workflow::ActivityError,
 };
 use tower::ServiceExt;
 
@@ -61,7 +63,18 @@ const BODY_MAX: usize = 3 * 1024 * 1024;
 /// Performs what stays within the engine; of the world outside there is none, or one that takes every message.
 #[derive(Clone, Copy)]
 struct Within {
-    delivers: bool,
+    outside: Outside,
+}
+
+/// What becomes of a message to a customer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outside {
+    /// It is refused: nobody is there.
+    Nobody,
+    /// Its channel takes it.
+    Delivers,
+    /// The first try fails and is to be made again in two hours; the second is taken.
+    FailsOnce,
 }
 
 impl Performer<Conversation> for Within {
@@ -72,7 +85,12 @@ impl Performer<Conversation> for Within {
                 let command = resolution::Command::Take { resolution_id, conversation_id, order };
                 Outcome::HandOver(HandOver::to::<Resolution>(resolution_id.0, command))
             }
-            ConversationActivity::Send(message) if self.delivers => {
+            ConversationActivity::Send(_) if self.outside == Outside::FailsOnce && attempt.number == 1 => {
+                let message = "the account is suspended".to_owned();
+                let error = ActivityError { code: Some("401".to_owned()), message };
+                Outcome::Retry { after: Some(Span::from_hours(2)), error }
+            }
+            ConversationActivity::Send(message) if self.outside != Outside::Nobody => {
                 let (message_id, at) = (message.message_id, attempt.now);
                 let delivery = conversation::Delivery::Accepted { at, provider_message_id: None };
                 Outcome::Done(Some(conversation::Command::RecordDelivery { message_id, delivery }))
@@ -135,12 +153,12 @@ impl World {
     }
 
     async fn with_auth_tokens(auth_tokens: Vec<String>) -> Self {
-        Self::with(auth_tokens, Within { delivers: false }).await
+        Self::with(auth_tokens, Within { outside: Outside::Nobody }).await
     }
 
     /// One in which every message to a customer is taken by its channel.
     async fn delivering() -> Self {
-        Self::with(Vec::new(), Within { delivers: true }).await
+        Self::with(Vec::new(), Within { outside: Outside::Delivers }).await
     }
 
     /// Tenants `default` and `acme`, with doors for sms, mail and the generic channel `web`.

@@ -9,6 +9,7 @@ use throughline_actors::performer::{Admission, Attempt, Outcome, Performer};
 use throughline_workflows::{
     activity::ConversationActivity,
     conversation::{Command, Conversation},
+    ids::TenantId,
 };
 
 /// What channels were given to send since the start, by channel and outcome.
@@ -59,5 +60,9 @@ impl<P: Performer<Conversation>> Performer<Conversation> for Counted<P> {
 
     fn admit(&self, activity: &ConversationActivity, attempt: &Attempt) -> Admission {
         self.performer.admit(activity, attempt)
+    }
+
+    fn mended(&self, activity: &ConversationActivity, tenant: &TenantId) {
+        self.performer.mended(activity, tenant);
     }
 }

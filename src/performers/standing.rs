@@ -97,6 +97,7 @@ async fn tell(id: ConversationId, standing: Box<Standing>, attempt: &Attempt) ->
             error @ (SendError::Busy
             | SendError::NoSpace(_)
             | SendError::Failed(_)
+            | SendError::Paused
             | SendError::Draining
             | SendError::Unknown),
         ) => Err(NotTold::Yet(format!("conversation {id}: {error}"))),

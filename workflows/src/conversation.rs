@@ -57,6 +57,7 @@ mod notes;
 mod reach;
 mod receiving;
 mod replies;
+mod rules;
 mod settling;
 mod snooze;
 mod speech;
@@ -160,6 +161,10 @@ impl Workflow for Conversation {
             arm(Deadline::Clock(*kind), facts.clocks.get(*kind).and_then(Clock::next_look));
         }
         due
+    }
+
+    fn rule(state: &State, deadline: Deadline) -> Option<String> {
+        rules::rule(state.facts()?, deadline)
     }
 
     fn deadline_passed(deadline: Deadline) -> Command {

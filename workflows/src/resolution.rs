@@ -143,6 +143,16 @@ impl Workflow for Resolution {
         due
     }
 
+    fn rule(state: &State, deadline: Deadline) -> Option<String> {
+        let window = state.facts()?.window?;
+        match deadline {
+            Deadline::Window => {
+                let said = window.source.as_str();
+                Some(format!("case: the window that a {said} promised ends {}", window.by))
+            }
+        }
+    }
+
     fn deadline_passed(deadline: Deadline) -> Command {
         match deadline {
             Deadline::Window => Command::WindowPassed,

@@ -262,6 +262,15 @@ impl Workflow for Schedule {
         due
     }
 
+    fn rule(state: &State, deadline: Deadline) -> Option<String> {
+        let plan = state.plan()?;
+        match deadline {
+            Deadline::Run => {
+                Some(format!("schedule {}: cron \"{}\" in {}", plan.name, plan.cron, plan.timezone))
+            }
+        }
+    }
+
     fn deadline_passed(deadline: Deadline) -> Command {
         match deadline {
             Deadline::Run => Command::Run,

@@ -63,6 +63,12 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     /// The timers that must be armed in this state. Never looks at a clock.
     fn deadlines(state: &Self::State) -> Deadlines<Self::Deadline>;
 
+    /// Which rule asks for a timer in this state, in one line for people: the setting, its value and what it is counted
+    /// from. `None` where there is nothing to say beyond the timer's name.
+    fn rule(_state: &Self::State, _deadline: Self::Deadline) -> Option<String> {
+        None
+    }
+
     /// The command that a timer delivers when it falls due.
     fn deadline_passed(deadline: Self::Deadline) -> Self::Command;
 

@@ -25,9 +25,11 @@ use crate::{
     introspect::inspector::InspectorOf,
     offline::Offline,
     order::{AnyCommand, panic_text},
+    pauses::Pauses,
     performer::{Performer, PerformerOf},
     projector::{self, AnyView, ViewOf, Views},
-    relay,
+    relay, replay,
+    retries::Trying,
     shared::{Kind, Shared, TaskGauges},
     supervisor::Registry,
     sweep,
@@ -129,7 +131,10 @@ impl EngineBuilder {
     /// [`StartError`] if the supervision tree does not start, or the settings of a tenant cannot be adopted.
     pub async fn start(self) -> Result<Engine, StartError> {
         let minter = self.minter.unwrap_or_else(|| Minter::new(self.clock.clone()));
+        let pauses = Pauses::read(&self.journal)
+            .map_err(|error| StartError(format!("which entities are paused cannot be read: {error}")))?;
         let host = Arc::new(Host {
+            pauses,
             journal: self.journal,
             blobs: self.blobs,
             clock: self.clock,
@@ -154,6 +159,8 @@ impl EngineBuilder {
             tasks: std::sync::Mutex::default(),
             gauges,
             named: intake::Named::default(),
+            trying: Trying::default(),
+            replay: replay::Run::default(),
             reports_dropped: std::sync::atomic::AtomicU64::new(0),
             advancing: tokio::sync::Mutex::new(()),
             policy_change: tokio::sync::Mutex::new(()),

@@ -136,6 +136,7 @@ async fn adopt(
         along: Along::default(),
         firing: None,
         rejected: Rejected::Keeps,
+        yields: false,
     };
     let entity = EntityRef::of::<PolicyBook>(tenant, Uuid::nil());
     let failed = |what: String| StartError(format!("the policy of tenant {tenant}: {what}"));

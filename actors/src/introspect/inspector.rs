@@ -11,6 +11,7 @@ use crate::{
     order::{AnyCommand, EntityRef},
     outside::OutsideEvent,
     rehydrate::{self, RecordMeta},
+    replay::{self, Held, Replayed},
 };
 
 /// A workflow seen from outside, of whichever workflow.
@@ -25,6 +26,8 @@ pub(crate) trait AnyInspector: Send + Sync {
         version: Option<u64>,
     ) -> Result<Option<(u64, serde_json::Value, Vec<ArmedTimer>)>, String>;
     fn history(&self, journal: &Journal, entity: &EntityRef) -> Result<Vec<HistoryEntry>, String>;
+    /// The entity read from its journal alone, compared with its snapshot, its timers and what is held in memory.
+    fn replay(&self, journal: &Journal, entity: &EntityRef, held: Option<&Held>) -> Result<Replayed, String>;
     /// The record's events from `from_seq` on whose topic is `wanted`, as the outside reads them.
     fn outside(
         &self,
@@ -78,7 +81,14 @@ impl<W: Workflow> AnyInspector for InspectorOf<W> {
         }
         let timers = W::deadlines(&live.state)
             .iter()
-            .map(|(deadline, due)| ArmedTimer { name: deadline.to_string(), due_at: due })
+            .map(|(deadline, due)| ArmedTimer {
+                name: deadline.to_string(),
+                due_at: due,
+                remaining_seconds: None,
+                rule: W::rule(&live.state, deadline),
+                fire_at: None,
+                stuck: None,
+            })
             .collect();
         let state = serde_json::to_value(&live.state).map_err(|error| error.to_string())?;
         Ok(Some((live.version, state, timers)))
@@ -125,6 +135,10 @@ impl<W: Workflow> AnyInspector for InspectorOf<W> {
             });
         }
         Ok(entries)
+    }
+
+    fn replay(&self, journal: &Journal, entity: &EntityRef, held: Option<&Held>) -> Result<Replayed, String> {
+        replay::compare::<W>(journal, entity, held)
     }
 
     fn outside(

@@ -9,7 +9,8 @@ use throughline_workflows::{
 };
 use uuid::Uuid;
 
-use crate::clock::ClockMode;
+use super::difference::Changed;
+use crate::{clock::ClockMode, pauses::Pause};
 
 /// A timer that a state arms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,6 +19,39 @@ pub struct ArmedTimer {
     pub name: String,
     /// When it is due.
     pub due_at: Timestamp,
+    /// How long until then in seconds, negative once it has passed; only for the present version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining_seconds: Option<i64>,
+    /// Which rule asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// When it fires again, where it fired without effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fire_at: Option<Timestamp>,
+    /// How often it fired without effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<u32>,
+}
+
+/// What changed in an entity between two versions.
+#[derive(Clone, Debug, Serialize)]
+pub struct VersionDiff {
+    /// The workflow's kind.
+    pub kind: String,
+    /// Which one.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant: String,
+    /// The earlier version; 0 is before the first.
+    pub from: u64,
+    /// The later version.
+    pub to: u64,
+    /// The fields of the state that differ, by path.
+    pub changes: Vec<Changed>,
+    /// The timers that differ, by name.
+    pub timers: Vec<Changed>,
+    /// The events between the two, oldest first.
+    pub events: Vec<HistoryEntry>,
 }
 
 /// One event of an entity, with what caused it.
@@ -102,6 +136,9 @@ pub struct ActorRow {
     /// What the last crash said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
+    /// Since when an operator has it paused, who and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
 }
 
 /// An entity's state with all that it is owed.
@@ -130,6 +167,9 @@ pub struct ActorState {
     /// What the last crash said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
+    /// Since when an operator has it paused, who and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
 }
 
 /// An armed timer as operators list it.
@@ -149,6 +189,8 @@ pub struct TimerRow {
     pub fire_at: Timestamp,
     /// How often it fired without effect.
     pub stuck: u32,
+    /// Whether its entity is paused: it fires when that is resumed.
+    pub paused: bool,
 }
 
 /// A pending activity as operators list it.
@@ -176,6 +218,8 @@ pub struct ActivityRow {
     /// When the try began that is under way, where it must not be made twice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Timestamp>,
+    /// Whether its entity is paused: it is tried when that is resumed.
+    pub paused: bool,
 }
 
 /// The engine's figures.
@@ -207,6 +251,8 @@ pub struct Status {
     pub timers_in_flight: usize,
     /// Activities being performed.
     pub activities_in_flight: usize,
+    /// Entities that an operator has paused.
+    pub paused: usize,
 }
 
 /// Why something could not be shown.
@@ -222,6 +268,14 @@ pub enum InspectError {
         at: u64,
         /// What was asked for.
         wanted: u64,
+    },
+    /// The versions do not follow one another.
+    #[error("version {from} does not come before version {to}")]
+    NotBefore {
+        /// What was given as the earlier one.
+        from: u64,
+        /// What was given as the later one.
+        to: u64,
     },
     /// What is stored cannot be read.
     #[error("{0}")]

@@ -79,6 +79,14 @@ impl Breaker {
         Change::Opened(until)
     }
 
+    /// Somebody says that it works again: one may try at once.
+    pub fn mended(&mut self, now: Timestamp) {
+        if self.until.is_some() {
+            self.until = Some(now);
+            self.trying = false;
+        }
+    }
+
     /// The provider answered, whatever it said.
     pub fn answered(&mut self) -> Change {
         let was_open = self.until.is_some();
@@ -136,6 +144,18 @@ mod tests {
             assert_eq!(breaker.failed(at(now)), Change::Opened(at(now + pause)));
             now += pause;
         }
+    }
+
+    #[test]
+    fn whoever_says_that_it_is_mended_gets_one_try_at_once() {
+        let mut breaker = opened();
+        breaker.mended(at(3));
+        assert_eq!(breaker.admit(at(3)), Ok(()));
+        assert_eq!(breaker.admit(at(3)), Err(at(8)), "the others wait for the first");
+        assert_eq!(breaker.failed(at(4)), Change::Opened(at(34)), "it was not");
+        let mut closed = Breaker::default();
+        closed.mended(at(0));
+        assert_eq!(closed, Breaker::default());
     }
 
     #[test]

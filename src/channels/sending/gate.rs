@@ -74,6 +74,15 @@ impl Gate {
         state.breaker.admit(now).map_err(|until| closed(until, &self.name))
     }
 
+    /// Somebody says that the provider works again: the next try is let through, and shows whether it does. The agreed
+    /// rate holds all the same.
+    pub fn mended(&self) {
+        let now = self.clock.now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.silent_until = state.silent_until.min(now);
+        state.breaker.mended(now);
+    }
+
     /// Learns from how a try ended.
     pub fn learn(&self, outcome: &SendOutcome) {
         let now = self.clock.now();
@@ -140,6 +149,24 @@ mod tests {
         gate.learn(&SendOutcome::Retry { after: Some(Span::from_secs(7)), error: slow_down, down: true });
         assert_eq!(gate.admit().unwrap_err().after, Span::from_secs(7));
         clock.move_to(clock.now() + Span::from_secs(7));
+        gate.admit().unwrap();
+    }
+
+    #[test]
+    fn an_operator_who_has_mended_it_need_not_wait() {
+        let (gate, _) = gate(None);
+        for _ in 0..FAILURES_MAX {
+            gate.learn(&down());
+        }
+        gate.mended();
+        gate.admit().unwrap();
+        gate.learn(&SendOutcome::Retry {
+            after: Some(Span::from_mins(9)),
+            error: failure("429", ""),
+            down: true,
+        });
+        gate.admit().unwrap_err();
+        gate.mended();
         gate.admit().unwrap();
     }
 

@@ -13,6 +13,7 @@ use throughline_workflows::{
         inbox::{Filter, Inbox, InboxRow, Sort},
         timeline::{Timeline, sla_json},
     },
+    workflow::Workflow as _,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,7 +27,7 @@ use super::{
         problem::Problem,
     },
     attachments,
-    shown::{ConversationRow, Message, WholeConversation},
+    shown::{ConversationRow, Message, WholeConversation, pause_json},
 };
 
 /// The newest messages that a whole conversation shows; the rest is read page by page.
@@ -188,6 +189,11 @@ async fn whole(edge: &Edge, caller: &Caller, id: Uuid) -> Result<Json<Value>, Pr
     if let (Some(fields), Some(facts)) = (shown.as_object_mut(), timeline.facts()) {
         let sla = sla_json(&facts.clocks, &policies, edge.engine.now());
         fields.insert("sla".to_owned(), sla);
+    }
+    if let Some(pause) = edge.engine.pause_of(&caller.tenant, Conversation::KIND, id)
+        && let Some(fields) = shown.as_object_mut()
+    {
+        fields.insert("paused".to_owned(), pause_json(&pause));
     }
     Ok(Json(shown))
 }

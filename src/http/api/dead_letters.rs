@@ -59,9 +59,9 @@ struct Again {
 /// Why.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Why {
+pub(super) struct Why {
     /// In the operator's words; kept in the audit.
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// Dead letters, the newest first.
@@ -149,7 +149,7 @@ async fn discard(
     answer(made, discarded)
 }
 
-fn check_reason(reason: &str) -> Result<(), Problem> {
+pub(super) fn check_reason(reason: &str) -> Result<(), Problem> {
     if reason.trim().is_empty() {
         return Err(Problem::invalid("reason", "Say why, for the audit."));
     }

@@ -16,7 +16,10 @@ pub(in crate::http) use self::{
     cases::{Breach, ExplainedClocks, Resolution, Silence, Sla, WaitingCustomer, WholeResolution},
     conversations::{ConversationRow, Message, WholeConversation},
     records::{Agent, Customer, Endpoint, EndpointDelivery, Team, Token},
-    system::{Activity, Actor, ActorState, DeadLetter, FeedEvent, HistoryEntry, Timer},
+    system::{
+        Activity, Actor, ActorState, DeadLetter, FeedEvent, HistoryEntry, ReplayRun, Replayed, Timer,
+        VersionDiff, pause_json,
+    },
 };
 
 /// A time: RFC 3339 in UTC.

@@ -14,6 +14,7 @@ use throughline_workflows::{
         silence::{Waiting, WaitingRow},
         timeline::explanation_json,
     },
+    workflow::Workflow as _,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -136,5 +137,15 @@ async fn silent(
     };
     let views = edge.engine.views();
     let page = views.page::<Waiting>(&caller.tenant, paging.skip(), paging.take(), wanted).await?;
-    Ok(Json(paging.listed(page.items.iter().map(|row| row.to_json(now)).collect(), page.total)))
+    let rows = page.items.iter().map(|row| {
+        let mut shown = row.to_json(now);
+        let pause = row
+            .facts()
+            .and_then(|facts| edge.engine.pause_of(&caller.tenant, Conversation::KIND, facts.id.0));
+        if let (Some(pause), Some(fields)) = (pause, shown.as_object_mut()) {
+            fields.insert("paused".to_owned(), shown::pause_json(&pause));
+        }
+        shown
+    });
+    Ok(Json(paging.listed(rows.collect(), page.total)))
 }

@@ -3,13 +3,13 @@
 //! An operator sees every tenant; others, whose role may read the system, their own. What is inside an entity is seen
 //! only by those who may also read it elsewhere.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use throughline_actors::{
     clock::ClockMode,
-    introspect::{ActivityRow, ActorRow, ActorState, HistoryEntry, TimerRow},
+    introspect::{ActivityRow, ActorRow, ActorState, TimerRow},
     settle::AdvanceError,
 };
 use throughline_workflows::{
@@ -41,7 +41,7 @@ use super::{
 };
 
 /// The most activities that are looked through for one page.
-const LOOKED_THROUGH_MAX: usize = 100_000;
+pub(super) const LOOKED_THROUGH_MAX: usize = 100_000;
 
 /// The most timers that a list knows: each entity's last record is read for them.
 const TIMERS_MAX: usize = 10_000;
@@ -50,10 +50,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new()
         .routes(routes!(actors))
         .routes(routes!(actor))
-        .routes(routes!(history))
         .routes(routes!(timers))
         .routes(routes!(activities))
-        .routes(routes!(status))
         .routes(routes!(advance))
 }
 
@@ -66,6 +64,8 @@ struct WantedActors {
     kind: Option<String>,
     /// `hot` for those in memory, `passive` for the others.
     residency: Option<String>,
+    /// `true` for those only that an operator has paused.
+    paused: Option<bool>,
     /// Of this tenant; operators see all where it is absent.
     tenant: Option<String>,
 }
@@ -74,9 +74,9 @@ struct WantedActors {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Whose {
+pub(super) struct Whose {
     /// The tenant; the caller's where it is absent.
-    tenant: Option<String>,
+    pub(super) tenant: Option<String>,
 }
 
 /// Which state.
@@ -128,6 +128,15 @@ async fn actors(
     if residency.is_some_and(|residency| !["hot", "passive"].contains(&residency)) {
         return Err(Problem::invalid("residency", "residency is hot or passive."));
     }
+    match wanted.paused {
+        Some(true) => {
+            let mut rows = edge.engine.paused_actors(tenant.as_ref(), wanted.kind.as_deref()).await?;
+            rows.retain(|row| residency.is_none_or(|residency| residency == row.residency));
+            return Ok(Json(paging.cut(rows)));
+        }
+        Some(false) => return Err(Problem::invalid("paused", "paused is true or absent.")),
+        None => {}
+    }
     let (rows, total) = edge
         .engine
         .actors(tenant.as_ref(), wanted.kind.as_deref(), residency, paging.skip(), paging.take())
@@ -155,32 +164,13 @@ async fn actor(
     found.map(Json).ok_or_else(|| Problem::unknown(kind))
 }
 
-/// An entity's history, oldest first, each event with what caused it.
-#[utoipa::path(
-    get, path = "/api/v1/system/actors/{kind}/{id}/history", tag = "system",
-    params(("kind" = String, Path), ("id" = Uuid, Path), Whose, PagingParams),
-    responses((status = 200, body = Listed<shown::HistoryEntry>), Problem)
-)]
-async fn history(
-    State(edge): State<Arc<Edge>>,
-    caller: Caller,
-    At((kind, id)): At<(String, Uuid)>,
-    Asked(Whose { tenant }): Asked<Whose>,
-    paging: Paging,
-) -> Result<Json<Listed<HistoryEntry>>, Problem> {
-    caller.must(Action::ReadSystem)?;
-    let tenant = caller.tenant_named(&edge, tenant.as_deref())?;
-    let kind = edge.engine.kind(&kind)?;
-    check_readable(&edge, &caller, kind, id).await?;
-    let history = edge.engine.history(&tenant, kind, id).await?;
-    if history.is_empty() {
-        return Err(Problem::unknown(kind));
-    }
-    Ok(Json(paging.cut(history)))
-}
-
 /// That the caller may see what is inside: who reads only their own conversations does not read the others here.
-async fn check_readable(edge: &Edge, caller: &Caller, kind: &str, id: Uuid) -> Result<(), Problem> {
+pub(super) async fn check_readable(
+    edge: &Edge,
+    caller: &Caller,
+    kind: &str,
+    id: Uuid,
+) -> Result<(), Problem> {
     match kind {
         Conversation::KIND => check_own(edge, caller, Action::Read, id).await,
         Customer::KIND => caller.must(Action::Read),
@@ -227,96 +217,6 @@ async fn activities(
     let rows = read(move || engine.activities(LOOKED_THROUGH_MAX)).await?;
     let rows = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
     Ok(Json(paging.cut(rows)))
-}
-
-/// The engine's figures.
-#[derive(Serialize, ToSchema)]
-struct Figures {
-    /// Engine time.
-    #[schema(value_type = String, format = DateTime)]
-    now: Timestamp,
-    /// `system` or `manual`.
-    clock_mode: &'static str,
-    /// How far the machine's clock is behind engine time, in milliseconds.
-    wall_behind_ms: u64,
-    /// The `seq` of the last durable event.
-    seq: u64,
-    /// How far the lists are.
-    projected_seq: u64,
-    /// Entities in memory.
-    resident_actors: usize,
-    /// Restarts of entity actors since the start.
-    restarts: u64,
-    /// How late the latest timer is, in milliseconds.
-    timer_lag_ms: u64,
-    /// Messages read from the inbox and not placed yet.
-    intake_waiting: usize,
-    /// Timers being fired.
-    timers_in_flight: usize,
-    /// Activities being performed.
-    activities_in_flight: usize,
-    /// Webhooks refused for their signature since the start.
-    webhooks_refused: u64,
-    /// Delivery reports since the start that were about no message of ours.
-    reports_dropped: u64,
-    /// What commits cost since the start.
-    commits: Commits,
-}
-
-/// What commits cost.
-#[derive(Serialize, ToSchema)]
-struct Commits {
-    /// Groups made durable, each by one sync.
-    groups: u64,
-    /// Appends in them.
-    appends: u64,
-    /// Half of the groups took at most this, in microseconds.
-    p50_micros: u64,
-    /// 99 of 100 groups took at most this, in microseconds.
-    p99_micros: u64,
-    /// The longest, in microseconds.
-    max_micros: u64,
-    /// Appends that wait.
-    queue_entries: u64,
-    /// How long the oldest of them has waited, in milliseconds.
-    oldest_waiting_ms: u64,
-    /// Messages accepted that no conversation has taken yet.
-    inbox_pending: u64,
-}
-
-/// Totals, commit cost, timer lag, what is under way.
-#[utoipa::path(
-    get, path = "/api/v1/system/status", tag = "system", responses((status = 200, body = Figures), Problem)
-)]
-async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Figures>, Problem> {
-    caller.must(Action::ReadSystem)?;
-    let status = edge.engine.status();
-    let commits = status.commits;
-    Ok(Json(Figures {
-        now: status.now,
-        clock_mode: status.clock_mode.as_str(),
-        wall_behind_ms: status.wall_behind.as_millis(),
-        seq: status.seq,
-        projected_seq: status.projected,
-        resident_actors: status.resident,
-        restarts: status.restarts,
-        timer_lag_ms: status.timer_lag.as_millis(),
-        intake_waiting: status.intake_waiting,
-        timers_in_flight: status.timers_in_flight,
-        activities_in_flight: status.activities_in_flight,
-        webhooks_refused: edge.refused_webhooks.load(Ordering::Relaxed),
-        reports_dropped: edge.engine.reports_dropped(),
-        commits: Commits {
-            groups: commits.groups,
-            appends: commits.appends,
-            p50_micros: commits.p50_micros,
-            p99_micros: commits.p99_micros,
-            max_micros: commits.max_micros,
-            queue_entries: commits.queue_entries,
-            oldest_waiting_ms: commits.oldest_waiting_ms,
-            inbox_pending: commits.inbox_pending,
-        },
-    }))
 }
 
 /// How far to move the clock.

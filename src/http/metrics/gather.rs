@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use throughline_workflows::{time::Span, views::endpoints::Endpoints};
 
-use super::super::{Edge, problem::Problem};
+use super::super::{Edge, api::status::channel_of, problem::Problem};
 use crate::figures;
 
 /// Timers, activities and dead letters are counted up to this many: beyond, the number alone says enough.
@@ -70,17 +70,11 @@ fn of_the_engine(edge: &Edge, registry: &mut Registry) {
         "How long the oldest append has waited",
         commits.oldest_waiting_ms as f64 / 1e3,
     );
-    let latency = Family::<Labels, Float>::default();
-    for (quantile, micros) in
-        [("0.5", commits.p50_micros), ("0.99", commits.p99_micros), ("1", commits.max_micros)]
-    {
-        latency.get_or_create(&vec![("quantile", quantile.to_owned())]).set(micros as f64 / 1e6);
-    }
-    registry.register_with_unit(
+    quantiles(
+        registry,
         "commit_latency",
         "How long a group of commits took to become durable, since the start",
-        Unit::Seconds,
-        latency,
+        [commits.p50_micros, commits.p99_micros, commits.max_micros],
     );
     counter(registry, "commits", "Appends made durable", commits.appends);
     counter(registry, "commit_groups", "Groups made durable, each by one sync", commits.groups);
@@ -95,6 +89,15 @@ fn of_the_engine(edge: &Edge, registry: &mut Registry) {
         edge.refused_webhooks.load(Ordering::Relaxed),
     );
     counter(registry, "journal_seq", "Events recorded since the folder was made", status.seq);
+    gauge(registry, "paused_actors", "Entities that an operator has paused", status.paused as u64);
+    let webhooks = edge.webhook_latency.percentiles();
+    counter(registry, "webhooks_taken", "Webhooks answered with a 2xx", webhooks.count);
+    quantiles(
+        registry,
+        "webhook_latency",
+        "How long webhooks took that were answered with a 2xx, since the start",
+        [webhooks.p50, webhooks.p99, webhooks.max],
+    );
     let up = u64::from(commits.failed.is_none());
     if let Some((free, min_free)) = status.disk_room {
         bytes(registry, "disk_free", "Room left on the disk of the data folder", free);
@@ -108,23 +111,29 @@ async fn of_pending_work(edge: &Edge, registry: &mut Registry) -> Result<(), Pro
     let read = move || {
         let timers = engine.timers_counted(COUNTED_MAX)?;
         let (mut pending, mut letters) = (BTreeMap::new(), BTreeMap::new());
+        let mut failing_by_channel = BTreeMap::new();
         for activity in engine.activities(COUNTED_MAX)? {
+            if activity.last_error.is_some() {
+                *failing_by_channel.entry(channel_of(&activity).to_owned()).or_insert(0) += 1;
+            }
             let failing = if activity.attempts > 0 { "failing" } else { "waiting" };
             *pending.entry((activity.kind, failing)).or_insert(0) += 1;
         }
         for letter in engine.dead_letters(None)? {
             *letters.entry(letter.kind).or_insert(0) += 1;
         }
-        Ok::<_, String>((timers, pending, letters))
+        Ok::<_, String>((timers, pending, failing_by_channel, letters))
     };
     let read = tokio::task::spawn_blocking(read).await.map_err(Problem::unreadable)?;
-    let ((timers, stuck), pending, letters) = read.map_err(Problem::unreadable)?;
+    let ((timers, stuck), pending, failing_by_channel, letters) = read.map_err(Problem::unreadable)?;
     gauge(registry, "timers_armed", "Entities that wait for a timer, counted up to 100,000", timers as u64);
     gauge(registry, "timers_stuck", "Timers that fired without effect and are armed again", stuck as u64);
     let pending = pending
         .into_iter()
         .map(|((kind, state), count)| (vec![("kind", kind), ("state", state.to_owned())], count));
     gauges(registry, "activities_pending", "What the world is still owed, counted up to 100,000", pending);
+    let failing = failing_by_channel.into_iter().map(|(channel, count)| (vec![("channel", channel)], count));
+    gauges(registry, "activities_failing", "What was tried in vain and waits for another try", failing);
     let letters = letters.into_iter().map(|(kind, count)| (vec![("kind", kind)], count));
     gauges(registry, "dead_letters", "What was given up and waits for a person", letters);
     Ok(())
@@ -223,6 +232,15 @@ fn seconds(registry: &mut Registry, name: &str, help: &str, value: f64) {
     let gauge = Float::default();
     gauge.set(value);
     registry.register_with_unit(name, help, Unit::Seconds, gauge);
+}
+
+/// The half, 99 of 100 and the longest, each given in microseconds.
+fn quantiles(registry: &mut Registry, name: &str, help: &str, micros: [u64; 3]) {
+    let latency = Family::<Labels, Float>::default();
+    for (quantile, micros) in ["0.5", "0.99", "1"].into_iter().zip(micros) {
+        latency.get_or_create(&vec![("quantile", quantile.to_owned())]).set(micros as f64 / 1e6);
+    }
+    registry.register_with_unit(name, help, Unit::Seconds, latency);
 }
 
 fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {

@@ -1,6 +1,8 @@
 //! From a refusal of the engine or of a workflow to the problem that tells it.
 
-use throughline_actors::{engine::SendError, introspect::InspectError, projector::ViewError};
+use throughline_actors::{
+    engine::SendError, introspect::InspectError, operate::OperateError, projector::ViewError,
+};
 use throughline_workflows::{
     conversation::{self, Move},
     policy_book, record, resolution,
@@ -41,6 +43,7 @@ where
                 Self::with(Kind::TooLarge, format!("It is too much to be kept: {detail}."))
             }
             SendError::Failed(detail) | SendError::Damaged(detail) => Self::unreadable(detail),
+            SendError::Paused => Self::with(Kind::Conflict, "An operator has paused it."),
             SendError::Draining | SendError::Unknown => Self::with(Kind::Unavailable, text),
         }
     }
@@ -140,6 +143,19 @@ impl From<ViewError> for Problem {
     }
 }
 
+impl From<OperateError> for Problem {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::Unknown(what) => Self::unknown(&what),
+            OperateError::NotNow(why) => {
+                Self::with(Kind::Conflict, format!("It is not possible now: {why}."))
+            }
+            OperateError::Unreadable(detail) => Self::unreadable(detail),
+            OperateError::Send(error) => error.into(),
+        }
+    }
+}
+
 impl From<InspectError> for Problem {
     fn from(error: InspectError) -> Self {
         match error {
@@ -147,6 +163,7 @@ impl From<InspectError> for Problem {
             InspectError::UnknownKind(..) | InspectError::NoSuchVersion { .. } => {
                 Self::with(Kind::NotFound, error.to_string())
             }
+            InspectError::NotBefore { .. } => Self::invalid("from", format!("{error}.")),
         }
     }
 }

@@ -15,6 +15,7 @@ use axum::{
 };
 use bytes::Bytes;
 use throughline_actors::{
+    clock::Stopwatch,
     dead_letters::WebhookLetter,
     engine::{Accepted, SendError},
 };
@@ -58,6 +59,7 @@ pub(super) async fn take(
     let unknown = || Problem::with(Kind::NotFound, "There is no such tenant, or it has no such channel.");
     let tenant: TenantId = tenant.parse().map_err(|_| unknown())?;
     let door = edge.door(&tenant, path).ok_or_else(unknown)?;
+    let watch = Stopwatch::start();
     let trace = request.extensions().get::<Trace>().map_or_else(|| edge.engine.mint(), |trace| trace.0);
     let span = tracing::info_span!(
         "http.webhook", "tenant.id" = %tenant, channel = %door.channel,
@@ -78,7 +80,11 @@ pub(super) async fn take(
             now: edge.engine.now(),
             patience: admitted.patience,
         };
-        call.handle(edge, trace).await
+        let answer = call.handle(edge, trace).await?;
+        if answer.status().is_success() {
+            edge.webhook_latency.record(watch.elapsed());
+        }
+        Ok(answer)
     }
     .instrument(span)
     .await

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{By, Time, conversations::CustomerName};
+use super::{By, Time, conversations::CustomerName, system::Paused};
 
 /// How long a case has been worked on.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -289,4 +289,6 @@ pub(in crate::http) struct WaitingCustomer {
     retry_at: Option<Time>,
     /// Updates by the machine since a person last did something.
     machine_updates: u32,
+    /// Since when an operator has it paused: nothing is sent until it is resumed.
+    paused: Option<Paused>,
 }

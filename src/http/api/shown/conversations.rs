@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{By, Cause, Silence, Sla, Time};
+use super::{By, Cause, Silence, Sla, Time, system::Paused};
 
 /// A customer as a conversation names them.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -98,6 +98,8 @@ pub(in crate::http) struct WholeConversation {
     messages: Vec<Message>,
     /// How many there are.
     messages_total: usize,
+    /// Since when an operator has it paused: its messages wait, and nothing is sent until it is resumed.
+    paused: Option<Paused>,
     /// Notes that the customer never sees.
     internal_notes: Vec<Note>,
     /// What happened, oldest first.

@@ -344,3 +344,31 @@ fn a_person_who_writes_by_another_channel_is_heard_like_any_other() {
     story.at("12:00").ada_writes();
     assert_eq!(story.silence().unwrap().since, moment("12:00"));
 }
+
+#[test]
+fn every_armed_timer_names_the_rule_that_asks_for_it() {
+    let mut story = Story::begin();
+    let armed = |story: &Story| {
+        let deadlines: Vec<_> = Conversation::deadlines(&story.state).iter().collect();
+        assert!(!deadlines.is_empty());
+        deadlines
+            .into_iter()
+            .map(|(deadline, _)| {
+                let rule = Conversation::rule(&story.state, deadline);
+                (deadline.to_string(), rule.unwrap_or_else(|| panic!("{deadline} without a rule")))
+            })
+            .collect::<Vec<_>>()
+    };
+    let told = armed(&story);
+    let silence = &told.iter().find(|(name, _)| name == "silence").unwrap().1;
+    assert_eq!(silence, "silence: updates.interval 12h since 2026-03-02T09:00:00.000Z");
+    story.at("20:40").line(Channel::Sms, super::story::Line::Silent);
+    armed(&story);
+    story.until(on_day(1, "08:00"));
+    assert!(armed(&story).iter().any(|(name, _)| name == "fallback"));
+    story.line(Channel::Sms, super::story::Line::Refuses).until(on_day(2, "09:00"));
+    assert!(armed(&story).iter().any(|(name, _)| name == "retry"));
+    let mut story = Story::begin();
+    story.grace(escalate(1)).grace(priority(crate::words::Severity::P1));
+    assert!(armed(&story).iter().any(|(_, rule)| rule.starts_with("sla tier standard P1: ")));
+}
