@@ -17,6 +17,8 @@ mod mail_server;
 mod promise;
 #[path = "it/provider.rs"]
 mod provider;
+#[path = "it/recovery.rs"]
+mod recovery;
 #[path = "it/refusals.rs"]
 mod refusals;
 #[path = "it/rehearse.rs"]

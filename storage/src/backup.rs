@@ -27,6 +27,13 @@ use crate::store::{Pair, Store, StoreError};
 /// Bytes that are looked through in one step, most of which a backup with a base leaves out.
 const STEP_BYTES: usize = 4 << 20;
 
+/// Pieces of what was committed meanwhile that go out with each step: more than the step itself, so that it does not
+/// pile up, and few enough to be held in memory.
+const PIECES_A_STEP: usize = 8;
+
+/// Bytes that may wait even where the disk has no room for new messages: a disk that fills is a reason for a backup.
+const WAITING_WITHOUT_ROOM: u64 = 64 << 20;
+
 /// How much older than the base a blob's file may be for a backup with a base to hold it. A blob is stored moments before
 /// it is named; the hour is for clocks that are put right. Should even that not be enough, the blob is in no archive of
 /// the chain, which whoever checks the chain finds.
@@ -111,6 +118,8 @@ enum Phase {
     Copying(Vec<u8>),
     /// The last key is copied.
     Settling,
+    /// Nothing more is captured, and what was is on its way out.
+    Draining,
     /// The next blob to look at is the first after this key.
     Blobs(Vec<u8>),
     /// The next part of a blob: name, offset, length.
@@ -202,6 +211,7 @@ impl Backup {
                 Phase::Done => return Ok(None),
                 Phase::Copying(after) => self.copy(after).await?,
                 Phase::Settling => self.settle().await?,
+                Phase::Draining => self.drain().await?,
                 Phase::Blobs(after) => self.next_blob(after).await?,
                 Phase::Blob(name, offset, length) => self.part_of_blob(name, offset, length).await?,
             }
@@ -216,10 +226,13 @@ impl Backup {
 
     /// Takes a step through the keyspace.
     async fn copy(&mut self, after: Vec<u8>) -> Result<(), BackupError> {
-        self.journal.has_room()?;
+        if self.capture.waiting() > WAITING_WITHOUT_ROOM {
+            self.journal.has_room()?;
+        }
         // What was committed so far in keys that are copied already. The others are still to be copied, as they are
         // now or later.
-        while let Some(mut changes) = self.captured().await? {
+        for _ in 0..PIECES_A_STEP {
+            let Some(mut changes) = self.captured().await? else { break };
             changes.retain(|(key, _)| *key <= after);
             self.add_changes(changes);
         }
@@ -231,16 +244,25 @@ impl Backup {
         Ok(())
     }
 
-    /// Waits for everything that the copy may have seen, and adds what was committed to the end.
+    /// Waits for everything that the copy may have seen.
     async fn settle(&mut self) -> Result<(), BackupError> {
         self.journal.barrier().await?;
         // What comes from now on is not in the archive, and must not move its head either.
         self.capture.close();
         self.journal.shared().end_capture(&self.capture);
-        while let Some(changes) = self.captured().await? {
-            self.add_changes(changes);
+        self.phase = Phase::Draining;
+        Ok(())
+    }
+
+    /// Adds the next of what was committed to the end.
+    async fn drain(&mut self) -> Result<(), BackupError> {
+        match self.captured().await? {
+            Some(changes) => {
+                self.add_changes(changes);
+                self.phase = Phase::Draining;
+            }
+            None => self.phase = Phase::Blobs(vec![keys::BLOBS]),
         }
-        self.phase = Phase::Blobs(vec![keys::BLOBS]);
         Ok(())
     }
 

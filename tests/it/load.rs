@@ -1,11 +1,18 @@
 //! A load that knows what it was promised: senders that write message after message until the server is gone, and
 //! the check that every acknowledged message is there, once and in order.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use rand::{Rng, rngs::StdRng};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{provider, server::Server};
 
@@ -20,7 +27,7 @@ impl Load {
         let sender = |number: usize| Sender {
             number,
             sms: number.is_multiple_of(2),
-            acknowledged: 0,
+            acknowledged: Arc::default(),
             in_doubt: false,
         };
         Self { senders: (0..on_each_door * 2).map(sender).collect() }
@@ -28,49 +35,89 @@ impl Load {
 
     /// Messages that were answered with a 2xx.
     pub(crate) fn acknowledged(&self) -> usize {
-        self.senders.iter().map(|sender| sender.acknowledged).sum()
+        self.senders.iter().map(Sender::acknowledged).sum()
     }
 
-    /// Everybody sends; after a random number of acknowledgements, and a random moment more, the server is killed.
-    pub(crate) async fn until_killed(&mut self, server: Server, chance: &mut StdRng) {
+    /// Everybody sends while `work` is done; then the server is killed. `work` is told what was acknowledged so far.
+    pub(crate) async fn during<T>(
+        &mut self,
+        server: Server,
+        work: impl AsyncFnOnce(&Server, &dyn Fn() -> Vec<usize>) -> T,
+    ) -> T {
         let server = Arc::new(server);
-        let progress = Arc::new(Notify::new());
-        let sending: Vec<_> = self
-            .senders
-            .drain(..)
-            .map(|mut sender| {
-                let (server, progress) = (server.clone(), progress.clone());
-                tokio::spawn(async move {
-                    sender.send(&server, &progress).await;
-                    drop(server);
-                    sender
-                })
-            })
-            .collect();
-        for _ in 0..chance.random_range(1..200) {
-            progress.notified().await;
-        }
-        tokio::time::sleep(Duration::from_micros(chance.random_range(0..30_000))).await;
+        let counts: Vec<_> = self.senders.iter().map(|sender| sender.acknowledged.clone()).collect();
+        let sending = self.spawn(&server, &Arc::new(Notify::new()));
+        let so_far = || counts.iter().map(|count| count.load(Ordering::SeqCst)).collect();
+        let done = work(&server, &so_far).await;
         kill(&server);
+        self.join(sending).await;
+        done
+    }
+
+    fn spawn(&mut self, server: &Arc<Server>, progress: &Arc<Notify>) -> Vec<JoinHandle<Sender>> {
+        let senders = self.senders.drain(..);
+        let spawned = senders.map(|mut sender| {
+            let (server, progress) = (server.clone(), progress.clone());
+            tokio::spawn(async move {
+                sender.send(&server, &progress).await;
+                drop(server);
+                sender
+            })
+        });
+        spawned.collect()
+    }
+
+    async fn join(&mut self, sending: Vec<JoinHandle<Sender>>) {
         for sender in sending {
             self.senders.push(sender.await.unwrap());
         }
         self.senders.sort_by_key(|sender| sender.number);
     }
 
+    /// Every sender's first messages, as many as `promised` says at least, are in their conversation, once and in order.
+    pub(crate) async fn assert_kept(&self, server: &Server, promised: &[usize]) {
+        let found = self.timelines(server).await;
+        for (sender, promised) in self.senders.iter().zip(promised) {
+            let none = Vec::new();
+            let messages = found.get(&sender.name()).unwrap_or(&none);
+            assert!(
+                messages.len() >= *promised,
+                "{}: {promised} promised, {}",
+                sender.name(),
+                messages.len()
+            );
+            let in_order: Vec<String> = (0..messages.len()).map(|message| sender.text(message)).collect();
+            assert_eq!(*messages, in_order, "each once and in order");
+        }
+        assert_eq!(server.get("/api/v1/system/dead-letters").await.ok()["total"], 0);
+    }
+
+    /// Everybody sends; after a random number of acknowledgements, and a random moment more, the server is killed.
+    pub(crate) async fn until_killed(&mut self, server: Server, chance: &mut StdRng) {
+        let server = Arc::new(server);
+        let progress = Arc::new(Notify::new());
+        let sending = self.spawn(&server, &progress);
+        for _ in 0..chance.random_range(1..200) {
+            progress.notified().await;
+        }
+        tokio::time::sleep(Duration::from_micros(chance.random_range(0..30_000))).await;
+        kill(&server);
+        self.join(sending).await;
+    }
+
     /// Every acknowledged message is in its conversation, once and in order; beyond them at most the one that each
     /// sender had sent without an answer.
     pub(crate) async fn assert_all_there(&self, server: &Server) {
         let found = self.timelines(server).await;
-        for sender in self.senders.iter().filter(|sender| sender.acknowledged > 0) {
+        for sender in self.senders.iter().filter(|sender| sender.acknowledged() > 0) {
             let none = Vec::new();
             let messages = found.get(&sender.name()).unwrap_or(&none);
-            let sent = sender.acknowledged + usize::from(sender.in_doubt);
+            let sent = sender.acknowledged() + usize::from(sender.in_doubt);
             assert!(
-                (sender.acknowledged..=sent).contains(&messages.len()),
+                (sender.acknowledged()..=sent).contains(&messages.len()),
                 "{}: {} acknowledged, {} found",
                 sender.name(),
-                sender.acknowledged,
+                sender.acknowledged(),
                 messages.len()
             );
             let in_order: Vec<String> = (0..messages.len()).map(|message| sender.text(message)).collect();
@@ -130,7 +177,7 @@ struct Sender {
     number: usize,
     sms: bool,
     /// Messages that were answered with a 2xx.
-    acknowledged: usize,
+    acknowledged: Arc<AtomicUsize>,
     /// Whether the next one has been sent without an answer.
     in_doubt: bool,
 }
@@ -139,7 +186,8 @@ impl Sender {
     /// Sends until the server is gone.
     async fn send(&mut self, server: &Server, acknowledged: &Notify) {
         loop {
-            let (id, text) = (self.id(self.acknowledged), self.text(self.acknowledged));
+            let next = self.acknowledged();
+            let (id, text) = (self.id(next), self.text(next));
             let taken = if self.sms {
                 let from = format!("+1555010{:04}", 1000 + self.number);
                 provider::sms(server, &id, &from, &text).await
@@ -150,7 +198,7 @@ impl Sender {
             };
             match taken {
                 Ok(answer) if answer.status().is_success() => {
-                    self.acknowledged += 1;
+                    self.acknowledged.fetch_add(1, Ordering::SeqCst);
                     self.in_doubt = false;
                     acknowledged.notify_one();
                 }
@@ -161,6 +209,10 @@ impl Sender {
                 }
             }
         }
+    }
+
+    fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::SeqCst)
     }
 
     fn id(&self, message: usize) -> String {

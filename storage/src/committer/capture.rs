@@ -72,6 +72,12 @@ impl Capture {
         state.read().map(Some)
     }
 
+    /// Bytes that wait to be taken.
+    pub(crate) fn waiting(&self) -> u64 {
+        let state = self.lock();
+        state.written - state.taken
+    }
+
     /// Takes in no more, not even a group that is on its way.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

@@ -19,8 +19,8 @@ const CLOSED: &str = "CLOSED";
 const CLOSED_NEW: &str = "CLOSED.new";
 
 /// What to do about damage, in words that end a sentence.
-pub(super) const ADVICE: &str = "stop the server, keep a copy of the whole data folder as it is, and put in its place \
-                                 a copy that was taken while the server was stopped";
+pub(super) const ADVICE: &str = "stop the server, keep a copy of the whole data folder as it is, and put a backup in \
+                                 its place with `throughline restore`";
 
 /// A process that was just killed may hold its locks for some milliseconds more.
 pub(super) const LOCK_TRIES: u32 = 50;
