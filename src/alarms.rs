@@ -9,6 +9,9 @@ mod mail;
 mod post;
 pub mod target;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::post::wait_of;
+
 use anyhow::Context as _;
 use throughline_actors::performer::{Attempt, Outcome, Performer};
 use throughline_workflows::{

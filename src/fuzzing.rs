@@ -26,6 +26,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "signatures", run: channels::signatures },
     Target { name: "reply_token", run: channels::reply_token },
     Target { name: "addresses", run: channels::addresses },
+    Target { name: "reply_mail", run: channels::outgoing::reply_mail },
+    Target { name: "answers", run: channels::outgoing::answers },
     Target { name: "config", run: config::file },
     Target { name: "settings", run: config::settings },
     Target { name: "calendar", run: words::calendar },

@@ -131,7 +131,7 @@ fn judge(response: &Response, now: Timestamp) -> Answer {
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
-fn wait_of(value: &str, now: Timestamp) -> Option<Span> {
+pub(crate) fn wait_of(value: &str, now: Timestamp) -> Option<Span> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Span::from_secs(seconds));
     }

@@ -3,6 +3,8 @@
 //! A message that was read is small enough for its record, shows no control characters, names all its parts, and is
 //! the same however often it is read: a provider that repeats a request must be recognised.
 
+pub(crate) mod outgoing;
+
 use std::collections::BTreeSet;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};

@@ -201,7 +201,7 @@ fn words_of(error: &smtp::Error) -> String {
 }
 
 /// The enhanced status `CLASS.SUBJECT.DETAIL` that a reply begins with or holds (RFC 3463).
-pub(super) fn enhanced_status(text: &str) -> Option<String> {
+pub(in crate::channels) fn enhanced_status(text: &str) -> Option<String> {
     let is_one = |word: &&str| {
         let parts: Vec<&str> = word.split('.').collect();
         let number = |part: &&str, most: usize| {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use throughline_workflows::message::AttachmentAt;
 
 use crate::channels::{
-    draft::line,
+    draft::is_breaking,
     sending::{
         SendOutcome, Sender, Sending, failure, file_of,
         http::{NoAnswer, ask, is_temporary},
@@ -131,10 +131,11 @@ impl Sender for Post {
 }
 
 /// The id that a receiver gave the message, where its answer is `{"id": …}`.
-fn given_id(body: &[u8]) -> Option<String> {
+pub(in crate::channels) fn given_id(body: &[u8]) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let id = answer.get("id")?.as_str()?.trim();
-    (!id.is_empty() && id.len() <= ID_MAX).then(|| line(id, ID_MAX))
+    // By it reports find the message: it is kept as it is, or not at all.
+    (!id.is_empty() && id.len() <= ID_MAX && !id.contains(is_breaking)).then(|| id.to_owned())
 }
 
 #[cfg(test)]

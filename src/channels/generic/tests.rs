@@ -250,3 +250,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn two_messages_whose_ids_differ_in_a_control_character_are_not_taken_for_one() {
+    for id in ["\u{1}", "m-\u{1}", "m\u{2028}1"] {
+        let (field, problem) = fault(json!({ "id": id }));
+        assert!(field == "id" && problem.contains("without control characters"), "{field}: {problem}");
+    }
+}

@@ -105,7 +105,7 @@ fn causes(error: &reqwest::Error) -> String {
 }
 
 /// The span that a `Retry-After` means at `now`: seconds, or a date (RFC 9110, 10.2.3).
-fn wait_of(text: &str, now: Timestamp) -> Option<Span> {
+pub(in crate::channels) fn wait_of(text: &str, now: Timestamp) -> Option<Span> {
     let text = text.trim();
     let span = match text.parse::<u64>() {
         Ok(seconds) => Span::from_secs(seconds.min(RETRY_AFTER_MAX.as_secs())),

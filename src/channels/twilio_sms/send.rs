@@ -136,7 +136,7 @@ struct Refused {
     message: Option<String>,
 }
 
-fn outcome_of(answer: &Answer) -> SendOutcome {
+pub(in crate::channels) fn outcome_of(answer: &Answer) -> SendOutcome {
     if answer.status.is_success() {
         return match serde_json::from_slice::<Taken>(&answer.body) {
             Ok(Taken { sid }) if is_sid(&sid) => SendOutcome::Accepted { provider_message_id: Some(sid) },

@@ -241,3 +241,8 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_id_of_control_characters_is_no_id() {
+    assert!(fault(&[("MessageSid", "\u{1}"), ("SmsSid", "")]).starts_with("MessageSid"));
+}
