@@ -361,7 +361,10 @@ static int sync_fd(int fd, int may_fail) {
     if (S_ISDIR(st.st_mode)) {
         sync_folder(path);
     } else if (S_ISREG(st.st_mode)) {
-        if (may_fail && syncs_until_failure && --syncs_until_failure == 0) failed_ino = st.st_ino;
+        if (may_fail && syncs_until_failure && --syncs_until_failure == 0) {
+            failed_ino = st.st_ino;
+            dprintf(2, "shadow: a sync of %s fails\n", path);
+        }
         fails = may_fail && st.st_ino == failed_ino && fd < (int)sizeof told && !told[fd];
         if (fails) {
             told[fd] = 1;
