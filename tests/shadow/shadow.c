@@ -6,7 +6,9 @@
  *
  *   SHADOW_LIVE       the folder to watch, absolute and free of links
  *   SHADOW_COPY       where the shadow is kept, on the same file system
- *   SHADOW_FAIL_SYNC  optional: the n-th sync of a file in the folder fails with EIO, and nothing becomes durable
+ *   SHADOW_FAIL_SYNC  optional: the n-th sync of a file in the folder fails with EIO, and so does the next one of that
+ *                     file through each other descriptor. As on Linux, what was written before is then taken for
+ *                     clean: no later sync makes it durable
  *   SHADOW_FULL_AT    optional: the n-th write to a file in the folder finds room for its first half only, and those
  *                     after it find none: ENOSPC
  *   SHADOW_FULL_FOR   optional: so many writes find no room, and then there is some again
@@ -47,6 +49,10 @@
 struct range {
     off_t from, to;
 };
+
+/* A file whose sync has failed, and the descriptors that were told. */
+static ino_t failed_ino;
+static unsigned char told[1 << 16];
 
 /* What this process did to a file since it last synced it. */
 struct file {
@@ -239,13 +245,21 @@ static void name_durably(const char *inode, const char *tree) {
     if (rename(passing, tree)) die("rename", tree);
 }
 
+static int is_zero(const char *bytes, size_t len) {
+    return !len || (!bytes[0] && !memcmp(bytes, bytes + 1, len - 1));
+}
+
 static void copy_range(int from, int to, struct range range, const char *path) {
+    struct stat st;
+    if (fstat(to, &st)) die("stat", path);
     while (range.from < range.to) {
         size_t want = range.to - range.from < COPY_BYTES ? (size_t)(range.to - range.from) : COPY_BYTES;
         ssize_t got = syscall(SYS_pread64, from, buffer, want, range.from);
         if (got < 0) die("read", path);
         if (got == 0) return;
-        if (syscall(SYS_pwrite64, to, buffer, (size_t)got, range.from) != got) die("write", path);
+        /* Behind the end of the copy there are zeros already, once it is given its length. */
+        int is_there = range.from >= st.st_size && is_zero(buffer, (size_t)got);
+        if (!is_there && syscall(SYS_pwrite64, to, buffer, (size_t)got, range.from) != got) die("write", path);
         range.from += got;
     }
 }
@@ -347,8 +361,18 @@ static int sync_fd(int fd, int may_fail) {
     if (S_ISDIR(st.st_mode)) {
         sync_folder(path);
     } else if (S_ISREG(st.st_mode)) {
-        fails = may_fail && syncs_until_failure && --syncs_until_failure == 0;
-        if (!fails) sync_file(fd, path);
+        if (may_fail && syncs_until_failure && --syncs_until_failure == 0) {
+            failed_ino = st.st_ino;
+            dprintf(2, "shadow: a sync of %s fails\n", path);
+        }
+        fails = may_fail && st.st_ino == failed_ino && fd < (int)sizeof told && !told[fd];
+        if (fails) {
+            told[fd] = 1;
+            file_of(st.st_ino)->whole = 0;
+            file_of(st.st_ino)->used = 0;
+        } else {
+            sync_file(fd, path);
+        }
     }
     pthread_mutex_unlock(&mutex);
     errno = fails ? EIO : kept;

@@ -137,7 +137,7 @@ impl Shadow {
                 self.name_durably(&relative.join(&name))?;
             } else {
                 let inode = self.inode(&path)?;
-                fs::copy(&path, &inode)?;
+                copy_file(&path, &inode)?;
                 fs::hard_link(&inode, tree.join(&name))?;
             }
         }
@@ -159,11 +159,11 @@ impl Shadow {
             if new_names {
                 // Never synced: the durable part of it is nothing.
                 let old = if inode.exists() { fs::read(&inode)? } else { Vec::new() };
-                fs::write(&out, mix(&old, &fs::read(&live)?, chance))?;
+                write_file(&out, &mix(&old, &fs::read(&live)?, chance))?;
             } else if inode.exists() && fs::metadata(&inode)?.ino() == fs::metadata(&tree)?.ino() {
-                fs::write(&out, mix(&fs::read(&tree)?, &fs::read(&live)?, chance))?;
+                write_file(&out, &mix(&fs::read(&tree)?, &fs::read(&live)?, chance))?;
             } else {
-                fs::copy(&tree, &out)?; // Its bytes are another file's by now.
+                copy_file(&tree, &out)?; // Its bytes are another file's by now.
             }
         }
         Ok(())
@@ -206,9 +206,22 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for name in names(from)? {
         let (from, to) = (from.join(&name), to.join(&name));
-        if from.is_dir() { copy_folder(&from, &to)? } else { fs::copy(&from, &to).map(drop)? }
+        if from.is_dir() { copy_folder(&from, &to)? } else { copy_file(&from, &to)? }
     }
     Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    write_file(to, &fs::read(from)?)
+}
+
+/// Writes a file whose end, where there are only zeros, is a hole: logs are laid out long before they are written.
+fn write_file(to: &Path, bytes: &[u8]) -> Result<()> {
+    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    let used = bytes.chunks(ZEROS.len()).rposition(|chunk| *chunk != ZEROS[..chunk.len()]);
+    let used = used.map_or(0, |last| (last + 1) * ZEROS.len()).min(bytes.len());
+    fs::write(to, &bytes[..used])?;
+    fs::OpenOptions::new().write(true).open(to)?.set_len(bytes.len() as u64)
 }
 
 fn names(folder: &Path) -> Result<BTreeSet<std::ffi::OsString>> {

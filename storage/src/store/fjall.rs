@@ -202,13 +202,14 @@ impl Store for FjallStore {
             });
             outcome = outcome.and(dropped.unwrap_or_else(|said| Err(StoreError::Io(said))));
         }
-        match lock(&self.folder).take() {
+        if let Some(folder) = lock(&self.folder).take()
+            && outcome.is_ok()
+        {
             // Tables are listed by the engine itself; a journal that is gone or cut it would not miss.
-            Some(folder) if outcome.is_ok() => {
-                folder.seal(journals::names(folder.path(), &folder.join(FILES))?, writer.take())
-            }
-            _ => outcome,
+            let journals = journals::names(folder.path(), &folder.join(FILES));
+            folder.seal(journals.unwrap_or_default(), writer.take());
         }
+        outcome
     }
 }
 
@@ -281,8 +282,8 @@ fn wait_for_backlog(open: &Open) -> Result<(), Error> {
 
 fn open_engine(path: &Path, folder: &Folder, options: &StoreOptions) -> Result<Open, StoreError> {
     let cache_bytes = options.cache_bytes.max(1 << 20);
-    // Three of these at most: one that is filled and two that are written.
-    let memory_table_bytes = (cache_bytes / 6).clamp(1 << 20, 64 << 20);
+    // One that is filled and one or two that are written. The larger they are, the less is merged later.
+    let memory_table_bytes = (cache_bytes / 4).clamp(1 << 20, 64 << 20);
     let mut tries = 0;
     loop {
         tries += 1;

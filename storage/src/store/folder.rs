@@ -132,7 +132,10 @@ impl Folder {
             return Err(damaged(&self.path, &said));
         }
         let without_files = Seal { files: vec![], witness: seal.witness };
-        self.write_durably(CLOSED, CLOSED_NEW, &without_files.text())?;
+        if self.write_durably(CLOSED, CLOSED_NEW, &without_files.text()).is_err() {
+            // A full disk has room for less and not for more.
+            self.remove(CLOSED)?;
+        }
         self.witness = without_files.witness;
         Ok(())
     }
@@ -145,7 +148,11 @@ impl Folder {
         if let Some(witness) = &self.witness {
             witness.ask(&self.path, get)?;
         }
-        let path = self.join(CLOSED);
+        self.remove(CLOSED)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.join(name);
         match fs::remove_file(&path) {
             Ok(()) => self.sync(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -154,7 +161,14 @@ impl Folder {
     }
 
     /// Writes down how long these files are and what the last batch did. Called when nothing changes them any more.
-    pub(super) fn seal(&self, names: Vec<String>, witness: Option<Witness>) -> Result<(), StoreError> {
+    /// Where that fails, say on a full disk, nothing is lost but the comparison.
+    pub(super) fn seal(&self, names: Vec<String>, witness: Option<Witness>) {
+        if let Err(error) = self.try_to_seal(names, witness) {
+            tracing::warn!(%error, "the folder is closed without a seal");
+        }
+    }
+
+    fn try_to_seal(&self, names: Vec<String>, witness: Option<Witness>) -> Result<(), StoreError> {
         let mut files = Vec::new();
         for name in names {
             let path = self.join(&name);

@@ -222,12 +222,12 @@ impl Store for SledStore {
                 outcome = synced.map_err(|error| StoreError::Io(format!("last sync: {error}")));
             }
         }
-        match lock(&self.folder).take() {
-            Some(folder) if outcome.is_ok() => {
-                folder.seal(vec![DATA.to_owned(), PARAMETERS.to_owned()], writer.take())
-            }
-            _ => outcome,
+        if let Some(folder) = lock(&self.folder).take()
+            && outcome.is_ok()
+        {
+            folder.seal(vec![DATA.to_owned(), PARAMETERS.to_owned()], writer.take());
         }
+        outcome
     }
 }
 

@@ -41,28 +41,36 @@ fn write() {
     }
 }
 
-/// Writes until the disk fails, and then looks whether the store behaves as one that was failed by its disk.
+/// Writes until the disk fails, and then looks whether the store behaves as one that was failed by its disk. Some
+/// failures concern only what an engine can do without, and then it ends after a while.
 #[test]
 #[ignore = "work of a child"]
 fn write_until_it_fails() {
     let Some((store, seed, first)) = open_as_child() else { return };
     let mut last = first - 1;
-    for number in first.. {
-        match store.commit(batch(seed, number)) {
-            Ok(()) => acknowledge(number),
-            Err(error) => {
-                assert!(matches!(error, StoreError::Io(_)), "{error}");
-                break;
-            }
+    let failed = (first..first + 300).any(|number| match store.commit(batch(seed, number)) {
+        Ok(()) => {
+            acknowledge(number);
+            last = number;
+            false
         }
-        last = number;
+        Err(error) => {
+            assert!(matches!(error, StoreError::Io(_)), "{error}");
+            true
+        }
+    });
+    if !failed {
+        return say("ended");
     }
     say("failed");
     for _ in 0..3 {
         assert!(matches!(store.commit(batch(seed, 1)), Err(StoreError::Poisoned(_))));
     }
-    let found = store.get(LAST).expect("reads go on").map_or(0, |last| number_of(&last));
-    assert!(found == last || found == last + 1, "{found} is read, {last} was written");
+    // An engine may refuse to be read after its own write has failed; what it does answer must be right.
+    if let Ok(found) = store.get(LAST) {
+        let found = found.map_or(0, |found| number_of(&found));
+        assert!(found == last || found == last + 1, "{found} is read, {last} was written");
+    }
     assert!(matches!(store.close(), Err(StoreError::Poisoned(_))), "closing does not pretend");
     say("ended");
 }
@@ -165,7 +173,7 @@ impl Running {
         let ended = self.child.try_wait().unwrap();
         self.child.kill().unwrap();
         let end = self.end();
-        assert!(ended.is_none(), "the child ended by itself: {:?} {}", end.lines, end.errors);
+        assert!(ended.is_none(), "the child ended by itself: {}", end.told());
         end
     }
 
@@ -179,7 +187,7 @@ impl Running {
         }
         self.child.kill().unwrap();
         let end = self.end();
-        panic!("the child hangs: {:?} {}", end.lines, end.errors);
+        panic!("the child hangs: {}", end.told());
     }
 
     fn end(mut self) -> Ended {
@@ -199,6 +207,12 @@ impl Ended {
     pub(crate) fn acknowledged(&self) -> u64 {
         let numbers = self.lines.iter().filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok());
         numbers.max().unwrap_or(0)
+    }
+
+    /// The end of what it said, for whoever has to find out.
+    pub(crate) fn told(&self) -> String {
+        let last = self.lines.len().saturating_sub(12);
+        format!("{:?}\n{}", &self.lines[last..], self.errors)
     }
 
     pub(crate) fn said(&self, beginning: &str) -> bool {

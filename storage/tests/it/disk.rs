@@ -73,7 +73,7 @@ fn fail_again_and_again(
 
 /// The child was refused by its disk while it opened the folder, or by a commit; and it said so in order.
 fn assert_it_failed_well(ended: &Ended) {
-    let told = format!("{:?}\n{}", ended.lines, ended.errors);
+    let told = ended.told();
     assert!(ended.succeeded, "{told}");
     assert!(ended.said("refused: ") || ended.said("ended"), "{told}");
     assert!(!ended.errors.contains("panicked"), "{told}");

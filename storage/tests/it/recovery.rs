@@ -42,7 +42,7 @@ fn kill_openings(engine: Engine, shim: &Shim, seed: u64) -> u64 {
             let mut opening = Running::start(opening);
             assert!(opening.wait_for("opening"));
             let ended = opening.kill_after(Duration::from_micros(chance.below(longest_us)));
-            assert!(!ended.said("refused"), "{:?}", ended.lines);
+            assert!(!ended.said("refused"), "{}", ended.told());
             if ended.said("opened") {
                 longest_us = (longest_us / 2).max(2_000);
             } else {

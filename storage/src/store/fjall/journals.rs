@@ -34,7 +34,7 @@ const TRAILER: [u8; 4] = *b"FJL\x03";
 const SECTOR_BYTES: usize = 512;
 
 /// To compare with, as much as is read at a time.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The journals in `folder`, which belongs to the store at `path`, as names below `path`.
 ///
