@@ -136,7 +136,7 @@ fn place_checksum(key: &[u8], first_seq: u64) -> u32 {
     checksum.finalize()
 }
 
-fn stored(stream: &StreamId, (key, mut value): Pair) -> Result<StoredRecord, ReadError> {
+pub(crate) fn stored(stream: &StreamId, (key, mut value): Pair) -> Result<StoredRecord, ReadError> {
     let version = keys::record_version(&key).ok_or_else(|| Damage::at(&key, "not a record's key"))?;
     let damaged = |reason: &str| Damage::to_record(stream, version, reason);
     let (first_seq, rest) = value.split_first_chunk().ok_or_else(|| damaged("cut short"))?;
