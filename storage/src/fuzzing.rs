@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::append::{ActivityKey, LaneKey, NewInboxEntry, StreamId, TimerKey};
 use crate::envelope::{Record, Snapshot};
 use crate::feed::FeedGroup;
-use crate::{activities, claims, codec, dead_letters, inbox, keys, timers, wire};
+use crate::{activities, claims, codec, dead_letters, inbox, keys, streams, timers, wire};
 
 /// Something with a length, texts, options and lists: what a stored type is made of.
 type Anything = (u64, String, Vec<(Option<u8>, String)>, Option<Vec<u8>>, [u8; 4]);
@@ -54,11 +54,25 @@ pub fn sealed(content: &[u8]) {
     same(wire::open_number(&sealed).ok().map(wire::seal_number));
     assert!(takers <= 1, "no bytes are two kinds of thing");
 
+    placed(content);
     if !content.is_empty() {
         let mut flipped = sealed;
         flipped[content.len() / 2] ^= 1;
         assert!(Record::decode(&flipped).is_err() && Snapshot::decode(&flipped).is_err());
     }
+}
+
+/// A record's value as it stands in the store: its place in the feed is read back, and belongs to its key only.
+fn placed(content: &[u8]) {
+    let (stream, other) = (stream(), keys::record(&stream(), 2));
+    let key = keys::record(&stream, 1);
+    let mut value = vec![0; streams::PLACE_BYTES];
+    value.extend_from_slice(content);
+    streams::place(&mut value, &key, 7);
+    let read = streams::stored(&stream, (key.clone(), value.clone())).expect("what was placed is read");
+    assert_eq!((read.first_seq, read.bytes.as_slice()), (7, content));
+    assert!(streams::stored(&stream, (other, value)).is_err(), "a record in another's place is noticed");
+    let _ = streams::stored(&stream, (key, content.to_vec()));
 }
 
 /// Reads `key` as every key that is read back.
