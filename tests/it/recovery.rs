@@ -3,11 +3,16 @@
 
 use std::{
     fs,
+    ops::Bound,
     path::{Path, PathBuf},
     process::Output,
 };
 
 use serde_json::{Value, json};
+use throughline_storage::store::{
+    Batch, Store,
+    sled::{SledOptions, SledStore},
+};
 
 use crate::{
     load::Load,
@@ -401,4 +406,53 @@ async fn a_missing_attachment_is_told_of_and_restored_around_only_if_that_is_wan
     assert!(!Path::new(&data).exists());
     let restored = site.json(&["restore", &shelf, "--data", &data, "--despite-damage", "--json"]);
     assert_eq!(restored["damaged"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_is_named_by_entity_and_version_and_the_rest_goes_on() {
+    let site = stopped().await;
+    let journal = site.data().join("journal");
+    let flip = |part: u8, last: bool| {
+        let store = SledStore::open(&journal, SledOptions::default()).unwrap();
+        let (from, to) = ([part], [part + 1]);
+        let mut pairs = store.range(Bound::Included(&from), Bound::Excluded(&to));
+        let of_a_conversation = |key: &[u8]| key.windows(12).any(|word| word == b"conversation");
+        let found = match last {
+            true => pairs.next_back(),
+            false => pairs.find(|pair| of_a_conversation(&pair.as_ref().unwrap().0)),
+        };
+        let (key, mut value) = found.unwrap().unwrap();
+        drop(pairs);
+        let middle = value.len() / 2;
+        value[middle] ^= 1;
+        store.commit(Batch { changes: vec![(key, Some(value))] }).unwrap();
+        store.close().unwrap();
+    };
+    let verify = || {
+        let output = site.run(&["journal", "verify", "--json"]);
+        assert_eq!(output.status.code(), Some(1));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    flip(b'r', false);
+    let found = verify();
+    let record = found["damages"].as_array().unwrap().iter().find(|damage| damage["version"] == 1).unwrap();
+    assert_eq!((&record["kind"], &record["tenant"]), (&json!("conversation"), &json!("default")), "{found}");
+    assert_eq!(found["replayed"]["different"], 1, "{found}");
+    // Only that one cannot be read.
+    let server = site.start();
+    assert_eq!(server.get("/api/v1/customers").await.ok()["total"], 1);
+    drop(server);
+
+    // Where the feed ends in nonsense no server starts, and the rest is looked through all the same.
+    flip(b'f', true);
+    let found = verify();
+    let places: Vec<&str> =
+        found["damages"].as_array().unwrap().iter().map(|damage| damage["place"].as_str().unwrap()).collect();
+    assert!(places.iter().any(|place| place.starts_with("feed group at seq")), "{found}");
+    assert!(places.iter().any(|place| place.starts_with("record 1 of conversation")), "{found}");
+    assert!(found["replayed"]["error"].as_str().unwrap().contains("the journal cannot be read"), "{found}");
+    for arguments in [&["journal", "export", "out"][..], &["projections", "rebuild"]] {
+        assert!(site.failed(arguments).contains("the journal cannot be read"));
+    }
+    assert!(!Path::new(&site.path("out")).exists());
 }

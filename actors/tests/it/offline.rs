@@ -13,6 +13,7 @@ use throughline_storage::{
     envelope::{Armed, Snapshot},
     journal::{Journal, JournalOptions},
     store::{Batch, Store},
+    verify::{Wanted, verify},
 };
 use throughline_workflows::{policy_book::PolicyBook, time::Span};
 use uuid::Uuid;
@@ -68,6 +69,10 @@ async fn what_follows_from_its_history_shows_no_difference() {
     let replayed = offline(&world).replay(&mut |entities| told = entities).unwrap();
     assert_eq!(replayed.differences, []);
     assert_eq!((replayed.entities, told), (4, 4));
+    // And what the store can tell by itself agrees: snapshots, timers that fired, lists.
+    let found = verify(&world.store, &Wanted::default(), &mut |_| {});
+    assert_eq!(found.damages, []);
+    assert!(found.parts["snapshots"].keys > 0 && found.parts["timers"].keys > 0, "{:?}", found.parts);
     assert_eq!((replayed.unknown.len(), replayed.not_rearmed.len()), (0, 0));
     // A program that knows other workflows says what it could not look at.
     let other = world.builder().workflow::<PolicyBook>(NoPerformer).offline();

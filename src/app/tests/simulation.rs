@@ -20,6 +20,7 @@ use throughline_storage::{
     blobs::Blobs,
     journal::{Journal, JournalOptions},
     store::memory::MemoryStore,
+    verify::{Wanted, verify},
 };
 use throughline_workflows::{
     conversation::{self, Conversation, DeliveryStatus, Event, NewMessage, Status, case::EscalationRequest},
@@ -97,7 +98,23 @@ pub(super) fn run(seed: u64) -> History {
         simulation.act();
         simulation.pass(end);
     }
-    simulation.history()
+    let store = simulation.store.clone();
+    let history = simulation.history();
+    look_through(seed, store.reopen());
+    history
+}
+
+/// What an operator's tools say of what is left when the power goes: everything fits together, and every entity is what
+/// its history makes it.
+fn look_through(seed: u64, store: MemoryStore) {
+    let found = verify(&store, &Wanted::default(), &mut |_| {});
+    assert_eq!(found.damages, [], "seed {seed}");
+    let journal = Journal::open(Arc::new(store), JournalOptions::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let offline = crate::recovery::folder::offline(journal, folder.path()).unwrap();
+    let replayed = offline.replay(&mut |_| {}).unwrap();
+    assert_eq!(replayed.differences, [], "seed {seed}");
+    assert_eq!((replayed.entities, replayed.not_rearmed.len()), (found.streams, 0), "seed {seed}");
 }
 
 struct Simulation {
