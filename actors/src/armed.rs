@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) use throughline_storage::envelope::indexed;
+
 use throughline_storage::{
     append::{StreamId, Timer, TimerKey},
     envelope::Armed,
@@ -17,13 +19,6 @@ use throughline_storage::{
 
 /// Keys of the order of due moments that are read at once.
 const PAGE: usize = 512;
-
-/// Those of `armed` that must stand in the order of due moments, as seen at `at_ms`: what is due by then, and the
-/// earliest after it.
-pub(crate) fn indexed(armed: &[Armed], at_ms: u64) -> impl Iterator<Item = &Armed> {
-    let next = armed.iter().filter(|timer| timer.due_ms > at_ms).min_by_key(|timer| timer.due_ms);
-    armed.iter().filter(move |timer| timer.due_ms <= at_ms).chain(next)
-}
 
 /// Where a timer stands while it is not stuck.
 pub(crate) fn key(stream: &StreamId, armed: &Armed) -> TimerKey {

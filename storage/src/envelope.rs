@@ -63,6 +63,13 @@ pub struct Armed {
     pub due_ms: u64,
 }
 
+/// Those of an entity's timers that must stand in the order of due moments, laid out at `at_ms`: what was due by then,
+/// and the earliest after it. The others are put there by the turns that those cause.
+pub fn indexed(armed: &[Armed], at_ms: u64) -> impl Iterator<Item = &Armed> {
+    let next = armed.iter().filter(|timer| timer.due_ms > at_ms).min_by_key(|timer| timer.due_ms);
+    armed.iter().filter(move |timer| timer.due_ms <= at_ms).chain(next)
+}
+
 /// A stream's state at one version: a cache, never the truth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {

@@ -1,8 +1,8 @@
 //! The whole store, key by key: does everything in it say what it is, and does it fit together?
 //!
 //! Every value is read as what its key says it is. Every stream's chain and the feed's are walked. Beyond that:
-//! a record with events is in the feed, a pending activity is asked for by its record, a timer is armed by the last
-//! record of its stream and the other way round, a row of a view and the pointer to it agree. Nothing ends the walk:
+//! a record with events is in the feed, a pending activity is asked for by its record, the timers
+//! of a stream's last record can be found by their moment, a row of a view and the pointer to it agree. Nothing ends the walk:
 //! what cannot be read is noted, and what stands behind it is looked at.
 //!
 //! It reads a store and no journal, so that one whose journal does not open can be looked through too.
@@ -13,7 +13,7 @@ use std::ops::Bound;
 use super::{Chain, Walk};
 use crate::append::{StreamId, TimerKey};
 use crate::damage::{Damage, Place, ReadError};
-use crate::envelope::{EnvelopeError, Record, Snapshot};
+use crate::envelope::{EnvelopeError, Record, Snapshot, indexed};
 use crate::feed::{self, FeedGroup};
 use crate::journal::Head;
 use crate::keys;
@@ -88,9 +88,7 @@ pub fn verify(store: &dyn Store, wanted: &Wanted<'_>, progress: &mut dyn FnMut(u
         last: None,
         eventful: 0,
         listed: None,
-        armed: 0,
         not_found: HashSet::new(),
-        unsure: HashSet::new(),
     };
     let mut gap_from = Vec::new();
     for (part, name) in keys::PARTS {
@@ -125,12 +123,8 @@ struct Look<'a> {
     eventful: u64,
     /// How many of them the feed lists; none where a part of it cannot be read.
     listed: Option<u64>,
-    /// Timers that last records say are armed.
-    armed: u64,
-    /// Those of them that are not where they were armed; one that was stuck has been moved.
+    /// Timers that must be found by their moment and are not where they were put; one that was stuck has been moved.
     not_found: HashSet<(StreamId, String, u64)>,
-    /// Streams whose last record cannot be read: their timers cannot be held against anything.
-    unsure: HashSet<StreamId>,
 }
 
 impl Look<'_> {
@@ -261,20 +255,17 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// What the last record of a stream says is armed must be.
+    /// What the last record of a stream says must fire next must be found by its moment.
     fn end_of_stream(&mut self) {
         let Some(chain) = self.chain.take() else { return };
         self.found.streams += 1;
         self.found.records += chain.verified.records;
         self.found.events += chain.verified.events;
-        let Some(last) = self.last.take() else {
-            self.unsure.insert(chain.stream);
-            return;
-        };
-        for armed in last.armed {
-            self.armed += 1;
+        // Where the last record cannot be read, its timers cannot be held against anything.
+        let Some(last) = self.last.take() else { return };
+        for armed in indexed(&last.armed, last.at_ms) {
             let stream = chain.stream.clone();
-            let key = TimerKey { fire_at_ms: armed.due_ms, stream, name: armed.name };
+            let key = TimerKey { fire_at_ms: armed.due_ms, stream, name: armed.name.clone() };
             match self.store.get(&keys::timer(&key)) {
                 Ok(Some(_)) => {}
                 Ok(None) => {
@@ -285,41 +276,13 @@ impl Look<'_> {
         }
     }
 
-    /// Timers that records arm and that are not there, and timers that no record arms.
+    /// Timers that must be found by their moment and cannot. One too many is no damage: it fires and is dropped.
     fn timers_against_records(&mut self) {
-        let missing = std::mem::take(&mut self.not_found);
-        let there = self.found.parts.get("timers").map_or(0, |timers| timers.keys);
-        let complete = self.armed.saturating_sub(missing.len() as u64);
-        for (stream, name, due_ms) in missing {
-            let reason =
-                format!("the stream's last record arms the timer {name} for {due_ms}, and it is not there");
+        for (stream, name, due_ms) in std::mem::take(&mut self.not_found) {
+            let reason = format!("the timer {name} for {due_ms} must fire next, and nothing would fire it");
             let version = streams::last_version(self.store, &keys::records(&stream)).unwrap_or(0);
             self.found.note(Damage::to_record(&stream, version, reason));
         }
-        // Each armed one was found under a key of its own: as many keys as that are all of them.
-        if there > complete {
-            let (from, to) = keys::within(&[keys::TIMERS]);
-            let (from, to) = keys::half_open(&from, &to);
-            for (key, value) in self.store.range(from, to).filter_map(Result::ok) {
-                if let Some(false) = self.is_armed(&key, &value) {
-                    self.found.note(Damage::at(&key, "the last record of its stream does not arm it"));
-                }
-            }
-        }
-    }
-
-    /// Whether the last record of its stream arms a timer; none where that cannot be told.
-    fn is_armed(&self, key: &[u8], value: &[u8]) -> Option<bool> {
-        let timer = timers::decode(keys::read_timer(key)?, value).ok()?;
-        let stream = &timer.key.stream;
-        if self.unsure.contains(stream) {
-            return None;
-        }
-        let version = streams::last_version(self.store, &keys::records(stream)).ok()?;
-        let Some(stored) = streams::read(self.store, stream, version).ok()? else { return Some(false) };
-        let record = stored.decode().ok()?;
-        let mut armed = record.armed.iter();
-        Some(armed.any(|armed| armed.name == timer.key.name && armed.due_ms == timer.due_ms))
     }
 
     /// That the record which asked for an activity is there, and asked.
