@@ -10,6 +10,8 @@ mod crash;
 mod load;
 #[path = "it/mail_server.rs"]
 mod mail_server;
+#[path = "it/operations.rs"]
+mod operations;
 #[path = "it/promise.rs"]
 mod promise;
 #[path = "it/provider.rs"]
