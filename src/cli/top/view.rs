@@ -201,15 +201,18 @@ fn silence(snapshot: &Snapshot) -> Vec<Span<'static>> {
 fn draw_tabs(frame: &mut Frame<'_>, area: Rect, top: &Top) {
     let mut spans = Vec::new();
     for ((place, list), count) in List::ALL.iter().enumerate().zip(top.counts()) {
-        let name = if *list == List::Needs { "Needs attention" } else { list.title() };
-        // A narrow terminal keeps the numbers, which are keys, and shortens the names.
-        let name = if area.width < 100 { name.split(' ').next().unwrap_or(name) } else { name };
+        let name = list.title();
+        // A narrow terminal keeps the numbers, which are keys and counts, and shortens the names.
+        let narrow = area.width < 100;
+        let name = if narrow { name.split(' ').next().unwrap_or(name) } else { name };
         let style = match (*list == top.list(), *list) {
             (true, _) => CHOSEN,
             (false, List::Needs | List::Letters) if count > 0 => BAD,
             (false, _) => Style::new(),
         };
-        spans.extend([Span::styled(format!(" {} {name} {count} ", place + 1), style), Span::raw(" ")]);
+        let tab = format!("{} {name} {count}", place + 1);
+        let tab = if narrow { tab } else { format!(" {tab} ") };
+        spans.extend([Span::styled(tab, style), Span::raw("  ")]);
     }
     frame.render_widget(Paragraph::new(Line::from(spans)), area);
 }
