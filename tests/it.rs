@@ -13,6 +13,8 @@ mod fuzz_seeds;
 mod load;
 #[path = "it/mail_server.rs"]
 mod mail_server;
+#[path = "it/operations.rs"]
+mod operations;
 #[path = "it/promise.rs"]
 mod promise;
 #[path = "it/provider.rs"]

@@ -5,9 +5,10 @@
 //! Which customer and which conversation is asked of the claims; the conversation has the last word. Its commit
 //! consumes the inbox entry, so a message takes effect once, whoever retries.
 
+mod lanes;
+
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    hash::{Hash, Hasher},
+    collections::HashSet,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use self::lanes::{Again, Lane, Lanes, Queued, lane_of};
 use crate::{
     backoff, dead_letters,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
@@ -47,83 +49,6 @@ pub(crate) struct InboxItem {
     /// Put back by an operator, and so out of order.
     pub(crate) retried: bool,
     pub(crate) inbound: Inbound,
-}
-
-/// A lane: hash of tenant and first address.
-type Lane = u64;
-
-struct Queued {
-    number: u64,
-    tenant: TenantId,
-    item: InboxItem,
-}
-
-/// What has been read from the inbox and is not done.
-#[derive(Default)]
-struct Lanes {
-    queues: HashMap<Lane, VecDeque<Queued>>,
-    /// Lanes with work of which none is under way.
-    idle: VecDeque<Lane>,
-    /// Messages in all queues and under way.
-    held: usize,
-    /// Lanes whose first message is for a paused entity, each with that message's number. What is in them stays in the
-    /// inbox, takes no memory, and is read again after the next change of pauses.
-    parked: HashMap<Lane, u64>,
-}
-
-impl Lanes {
-    fn push(&mut self, queued: Queued) {
-        let lane = lane_of(&queued.tenant, &queued.item.inbound);
-        if self.parked.contains_key(&lane) {
-            return;
-        }
-        self.held += 1;
-        let queue = self.queues.entry(lane).or_insert_with(|| {
-            self.idle.push_back(lane);
-            VecDeque::new()
-        });
-        queue.push_back(queued);
-    }
-
-    /// The next message of a lane that is idle; the lane is busy from now on.
-    fn next(&mut self) -> Option<(Lane, Queued)> {
-        let lane = self.idle.pop_front()?;
-        let queued = self.queues.get_mut(&lane)?.pop_front()?;
-        Some((lane, queued))
-    }
-
-    fn done(&mut self, lane: Lane) {
-        self.held -= 1;
-        if self.queues.get(&lane).is_some_and(|queue| !queue.is_empty()) {
-            self.idle.push_back(lane);
-        } else {
-            self.queues.remove(&lane);
-        }
-    }
-
-    /// The message `number`, which was under way, is for a paused entity: it and what follows it wait in the inbox.
-    fn park(&mut self, lane: Lane, number: u64) {
-        let queued = self.queues.remove(&lane).map_or(0, |queue| queue.len());
-        self.held -= 1 + queued;
-        self.parked.insert(lane, number);
-    }
-
-    /// Lets the parked lanes go on: what must be read again, if anything.
-    fn unpark(&mut self, reached: u64) -> Option<Again> {
-        let first = self.parked.values().min()?;
-        let from = first.saturating_sub(1);
-        let lanes = std::mem::take(&mut self.parked).into_keys().collect();
-        Some(Again { from, up_to: reached, lanes })
-    }
-}
-
-/// A part of the inbox that is read a second time, for the lanes that were parked.
-struct Again {
-    /// Read up to here.
-    from: u64,
-    /// Beyond this number nothing was read before.
-    up_to: u64,
-    lanes: HashSet<Lane>,
 }
 
 /// How the handling of one message ended.
@@ -193,7 +118,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         shared.gauges.intake_waiting(lanes.held);
         let rests = !more && again.is_none() && !unpark && !lanes.parked.is_empty();
-        shared.gauges.intake_rests(rests.then(|| Rest { reached, change: seen }));
+        shared.gauges.intake_rests(rests.then_some(Rest { reached, change: seen }));
         let goes_on = more || again.is_some() || unpark;
         tokio::select! {
             () = shared.host.draining.cancelled() => break,
@@ -263,12 +188,6 @@ async fn unreadable(shared: &Shared, entry: InboxEntry, reason: String) {
         payload: entry.bytes,
     };
     bury(shared, entry.number, letter).await;
-}
-
-fn lane_of(tenant: &TenantId, inbound: &Inbound) -> Lane {
-    let mut hasher = std::hash::DefaultHasher::new();
-    (tenant, inbound.from.first()).hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Sees one message to a durable end: taken by a conversation, or a dead letter; unless it is for a paused entity.

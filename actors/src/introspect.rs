@@ -4,19 +4,18 @@
 
 pub mod difference;
 pub(crate) mod inspector;
+mod listing;
 mod rows;
+mod versions;
 
 pub use rows::{
     ActivityRow, ActorRow, ActorState, ArmedTimer, HistoryEntry, InspectError, Recorded, Status, TimerRow,
     VersionDiff,
 };
 
-use std::collections::HashSet;
-
 use throughline_storage::{
     append::{ActivityKey, PendingActivity, StreamId, Timer, TimerKey},
     codec,
-    journal::Journal,
 };
 use throughline_workflows::{
     ids::TenantId,
@@ -25,9 +24,8 @@ use throughline_workflows::{
 };
 use uuid::Uuid;
 
-use self::difference::differences;
 use crate::{
-    armed, backoff,
+    armed,
     engine::Engine,
     order::EntityRef,
     pauses::Pauses,
@@ -109,80 +107,6 @@ impl Engine {
         Ok((live.version > 0).then_some((live.state, live.version)))
     }
 
-    /// Entities of one kind (or all), those with resident actors first; and how many there are.
-    ///
-    /// # Errors
-    /// [`InspectError`] if the kind is unknown or the store cannot be read.
-    pub async fn actors(
-        &self,
-        tenant: Option<&TenantId>,
-        kind: Option<&str>,
-        residency: Option<&str>,
-        skip: usize,
-        take: usize,
-    ) -> Result<(Vec<ActorRow>, usize), InspectError> {
-        let kinds = match kind {
-            Some(kind) => vec![self.kind(kind)?],
-            None => self.kinds(),
-        };
-        let mut hot: Vec<_> = self
-            .shared
-            .registry
-            .residents()
-            .await
-            .into_iter()
-            .filter(|resident| kinds.contains(&resident.entity.kind))
-            .filter(|resident| tenant.is_none_or(|tenant| *tenant == resident.entity.tenant))
-            .collect();
-        hot.sort_by(|a, b| {
-            (b.mailbox_depth, b.restarts, b.last_order_ms).cmp(&(
-                a.mailbox_depth,
-                a.restarts,
-                a.last_order_ms,
-            ))
-        });
-        let known: HashSet<_> = hot.iter().map(|resident| resident.entity.clone()).collect();
-        let mut rows: Vec<ActorRow> = Vec::new();
-        let mut total = 0;
-        if residency != Some("passive") {
-            total += hot.len();
-            rows.extend(hot.into_iter().skip(skip).take(take).map(|resident| ActorRow {
-                kind: resident.entity.kind.to_owned(),
-                id: resident.entity.id,
-                tenant: resident.entity.tenant.to_string(),
-                residency: "hot",
-                mailbox_depth: resident.mailbox_depth,
-                version: resident.version,
-                last_command: (!resident.last_command.is_empty()).then_some(resident.last_command),
-                last_command_at:
-                    (resident.last_order_ms > 0).then(|| Timestamp::from_millis(resident.last_order_ms)),
-                restarts: resident.restarts,
-                last_failure: resident.last_failure,
-                paused: self.shared.host.pauses.of(&resident.entity.stream()),
-            }));
-        }
-        if residency != Some("hot") {
-            let tenants: Vec<TenantId> = match tenant {
-                Some(tenant) => vec![tenant.clone()],
-                None => self.shared.host.tenants.names(),
-            };
-            let journal = self.shared.host.journal.clone();
-            let missing = take - rows.len();
-            let passed = skip.saturating_sub(total);
-            let passive = move || passive(&journal, &tenants, &kinds, &known, passed, missing);
-            let (mut found, count) = tokio::task::spawn_blocking(passive)
-                .await
-                .map_err(|error| InspectError::Unreadable(error.to_string()))?
-                .map_err(InspectError::Unreadable)?;
-            for row in &mut found {
-                row.paused = self.pause_of_named(&row.tenant, &row.kind, row.id);
-            }
-            rows.extend(found);
-            total += count;
-        }
-        Ok((rows, total))
-    }
-
     /// An entity's state now, or at `version`; none for one that does not exist.
     ///
     /// # Errors
@@ -235,120 +159,6 @@ impl Engine {
             last_failure: resident.and_then(|resident| resident.last_failure),
             paused: self.shared.host.pauses.of(&entity.stream()),
         }))
-    }
-
-    /// What changed in an entity between two versions, version 0 being before the first; none for one that does not
-    /// exist.
-    ///
-    /// # Errors
-    /// [`InspectError`] if a version is not there, they do not follow one another, or the store cannot be read.
-    pub async fn diff(
-        &self,
-        tenant: &TenantId,
-        kind: &'static str,
-        id: Uuid,
-        from: u64,
-        to: u64,
-    ) -> Result<Option<VersionDiff>, InspectError> {
-        if from >= to {
-            return Err(InspectError::NotBefore { from, to });
-        }
-        let Some(after) = self.actor(tenant, kind, id, Some(to)).await? else { return Ok(None) };
-        let before = match from {
-            0 => None,
-            from => self.actor(tenant, kind, id, Some(from)).await?,
-        };
-        let armed = |timers: &[ArmedTimer]| -> serde_json::Value {
-            timers.iter().map(|timer| (timer.name.clone(), serde_json::json!(timer.due_at))).collect()
-        };
-        let (state, timers) = match &before {
-            Some(before) => (before.state.clone(), armed(&before.timers)),
-            None => (serde_json::Value::Null, armed(&[])),
-        };
-        let mut events = self.history(tenant, kind, id).await?;
-        events.retain(|event| (from + 1..=to).contains(&event.version));
-        Ok(Some(VersionDiff {
-            kind: kind.to_owned(),
-            id,
-            tenant: tenant.to_string(),
-            from,
-            to,
-            changes: differences(&state, &after.state),
-            timers: differences(&timers, &armed(&after.timers)),
-            events,
-        }))
-    }
-
-    /// The registered kind of which this tenant has an entity with this id.
-    pub fn kind_of(&self, tenant: &TenantId, id: Uuid) -> Option<&'static str> {
-        self.kinds().into_iter().find(|kind| {
-            let stream = EntityRef { tenant: tenant.clone(), kind, id }.stream();
-            self.shared.host.journal.version(&stream).is_ok_and(|version| version > 0)
-        })
-    }
-
-    /// Says how far away timers are, and which of those that are due fired without effect.
-    fn count_down(&self, entity: &EntityRef, timers: &mut [ArmedTimer]) -> Result<(), String> {
-        let now = self.now();
-        let seconds = |span: Span| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-        for timer in timers.iter_mut() {
-            timer.remaining_seconds =
-                Some(seconds(timer.due_at.since(now)) - seconds(now.since(timer.due_at)));
-        }
-        if timers.iter().all(|timer| timer.due_at > now) {
-            return Ok(());
-        }
-        // A stuck one is armed for a moment that is not far: all that stands before it is looked through.
-        let up_to = (now + backoff::STUCK_MAX).as_millis();
-        let (stream, mut after) = (entity.stream(), None);
-        loop {
-            let page = self.shared.host.journal.timers(after.as_ref(), up_to, 4096);
-            let page = page.map_err(|error| error.to_string())?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.key.clone());
-            for found in page.into_iter().filter(|found| found.key.stream == stream && found.stuck > 0) {
-                if let Some(timer) = timers.iter_mut().find(|timer| timer.name == found.key.name) {
-                    timer.fire_at = Some(Timestamp::from_millis(found.key.fire_at_ms));
-                    timer.stuck = Some(found.stuck);
-                }
-            }
-        }
-    }
-
-    /// The paused entities of a tenant (or of all) and of a kind (or of all), as rows.
-    ///
-    /// # Errors
-    /// [`InspectError`] if the kind is unknown or the store cannot be read.
-    pub async fn paused_actors(
-        &self,
-        tenant: Option<&TenantId>,
-        kind: Option<&str>,
-    ) -> Result<Vec<ActorRow>, InspectError> {
-        let kind = kind.map(|kind| self.kind(kind)).transpose()?;
-        let residents = self.shared.registry.residents().await;
-        let mut rows = Vec::new();
-        for paused in self.paused(tenant) {
-            if kind.is_some_and(|kind| kind != paused.kind) {
-                continue;
-            }
-            let stream = StreamId { tenant: paused.tenant, kind: paused.kind, entity: paused.id };
-            let mut row =
-                passive_row(&self.shared.host.journal, &stream).map_err(InspectError::Unreadable)?;
-            if let Some(hot) = residents.iter().find(|resident| resident.entity.stream() == stream) {
-                row.residency = "hot";
-                row.mailbox_depth = hot.mailbox_depth;
-                row.restarts = hot.restarts;
-                row.last_failure.clone_from(&hot.last_failure);
-            }
-            row.paused = Some(paused.pause);
-            rows.push(row);
-        }
-        Ok(rows)
-    }
-
-    fn pause_of_named(&self, tenant: &str, kind: &str, id: Uuid) -> Option<crate::pauses::Pause> {
-        let stream = StreamId { tenant: tenant.to_owned(), kind: kind.to_owned(), entity: id };
-        self.shared.host.pauses.of(&stream)
     }
 
     /// An entity's history, oldest first.
@@ -413,7 +223,8 @@ impl Engine {
     pub fn status(&self) -> Status {
         let host = &self.shared.host;
         let now = host.clock.now();
-        let overdue = host.journal.timers(None, now.as_millis(), 1).unwrap_or_default();
+        // What is paused is late on purpose.
+        let overdue = host.pauses.timers(&host.journal, now.as_millis(), 1).unwrap_or_default();
         let timer_lag = overdue
             .first()
             .map_or(Span::ZERO, |timer| now.since(Timestamp::from_millis(timer.key.fire_at_ms)));
@@ -531,60 +342,4 @@ fn timer_row(timer: Timer, pauses: &Pauses) -> TimerRow {
         fire_at: Timestamp::from_millis(fire_at_ms),
         stuck: timer.stuck,
     }
-}
-
-fn passive(
-    journal: &Journal,
-    tenants: &[TenantId],
-    kinds: &[&'static str],
-    hot: &HashSet<EntityRef>,
-    skip: usize,
-    take: usize,
-) -> Result<(Vec<ActorRow>, usize), String> {
-    let mut rows = Vec::new();
-    let mut total = 0;
-    for tenant in tenants {
-        for kind in kinds {
-            let mut after = None;
-            loop {
-                let page =
-                    journal.streams(tenant.as_str(), kind, after, 1024).map_err(|error| error.to_string())?;
-                let Some(last) = page.last().copied() else { break };
-                after = Some(last);
-                for id in page {
-                    if hot.contains(&EntityRef { tenant: tenant.clone(), kind, id }) {
-                        continue;
-                    }
-                    if total >= skip && rows.len() < take {
-                        let stream =
-                            StreamId { tenant: tenant.to_string(), kind: (*kind).to_owned(), entity: id };
-                        rows.push(passive_row(journal, &stream)?);
-                    }
-                    total += 1;
-                }
-            }
-        }
-    }
-    Ok((rows, total))
-}
-
-/// The row of an entity that is not in memory.
-fn passive_row(journal: &Journal, stream: &StreamId) -> Result<ActorRow, String> {
-    let version = journal.version(stream).map_err(|error| error.to_string())?;
-    let last = journal.record(stream, version).map_err(|error| error.to_string())?;
-    // A record that cannot be read is told by whoever asks for the entity itself.
-    let last = last.and_then(|last| last.decode().ok());
-    Ok(ActorRow {
-        kind: stream.kind.clone(),
-        id: stream.entity,
-        tenant: stream.tenant.clone(),
-        residency: "passive",
-        mailbox_depth: 0,
-        version,
-        last_command: None,
-        last_command_at: last.map(|record| Timestamp::from_millis(record.at_ms)),
-        restarts: 0,
-        last_failure: None,
-        paused: None,
-    })
 }

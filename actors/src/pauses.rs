@@ -329,6 +329,8 @@ impl Engine {
 
 /// Sees to it that what is durable is in force: the outcome of a change may not have been known.
 pub(crate) fn catch_up(shared: &Shared) {
+    // A change that is under way sees to it itself, and must not be undone by what was read before it.
+    let Ok(_alone) = shared.host.pauses.changing.try_lock() else { return };
     if let Err(error) = shared.host.pauses.refresh(&shared.host.journal) {
         tracing::error!(%error, "which entities are paused could not be read");
     }

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     page::{Page, list},
-    remote::Remote,
-    show::{Column, Rows, pretty},
+    remote::{Client, Remote},
+    show::{Column, Rows, plain, pretty},
 };
 
 const ROWS: Rows = Rows(&[
@@ -19,9 +19,12 @@ const ROWS: Rows = Rows(&[
     Column::Plain("attempts"),
     Column::Time("next_try_at"),
     Column::Time("asked_at"),
-    Column::Plain("paused"),
+    Column::Flag("paused"),
     Column::Plain("last_error"),
 ]);
+
+/// How many rows are asked for at once where all are wanted.
+const PAGE_SIZE: u64 = 200;
 
 const PATH: [&str; 4] = ["api", "v1", "system", "activities"];
 
@@ -54,12 +57,31 @@ enum Act {
     #[command(
         after_help = "Example:\n  throughline activities retry-now 019a9f3e-5c1d-7c3a-9d52-0f6f3f0b7c11.4.0 --reason mended"
     )]
-    RetryNow(One),
+    RetryNow(Retry),
     /// Give one up: its entity hears that it failed, and it is kept as a dead letter
     #[command(
         after_help = "Example:\n  throughline activities skip 019a9f3e-5c1d-7c3a-9d52-0f6f3f0b7c11.4.0 --reason obsolete"
     )]
     Skip(One),
+}
+
+/// One activity, or all of a lane that wait for another try, and why.
+#[derive(Debug, Args)]
+struct Retry {
+    /// Its id, ENTITY.VERSION.INDEX
+    #[arg(required_unless_present = "lane")]
+    id: Option<String>,
+
+    /// All that wait for another try in this lane, for example sms
+    #[arg(long, conflicts_with = "id")]
+    lane: Option<String>,
+
+    /// Why; kept in the audit
+    #[arg(long)]
+    reason: String,
+
+    #[command(flatten)]
+    remote: Remote,
 }
 
 /// One activity, and why.
@@ -84,7 +106,7 @@ impl Activities {
         match &self.act {
             None => self.list.run(listen).await,
             Some(Act::List(list)) => list.run(listen).await,
-            Some(Act::RetryNow(one)) => one.run("retry-now", "is tried at once", listen).await,
+            Some(Act::RetryNow(retry)) => retry.run(listen).await,
             Some(Act::Skip(one)) => one.run("skip", "is given up and kept as a dead letter", listen).await,
         }
     }
@@ -94,6 +116,57 @@ impl List {
     async fn run(&self, listen: impl FnOnce() -> anyhow::Result<SocketAddr>) -> anyhow::Result<String> {
         list(&self.remote, &self.page, listen, &PATH, Vec::new(), ROWS).await
     }
+}
+
+impl Retry {
+    async fn run(&self, listen: impl FnOnce() -> anyhow::Result<SocketAddr>) -> anyhow::Result<String> {
+        let client = self.remote.client(listen)?;
+        let ids = match (&self.id, &self.lane) {
+            (Some(id), _) => vec![id.clone()],
+            (None, lane) => waiting(&client, lane.as_deref().unwrap_or_default()).await?,
+        };
+        let body = json!({ "reason": self.reason });
+        let mut said = Vec::new();
+        let mut answers = Vec::new();
+        for id in &ids {
+            let path: Vec<&str> = PATH.into_iter().chain([id.as_str(), "retry-now"]).collect();
+            match client.send(Method::POST, &path, &body).await {
+                Ok(answer) => {
+                    said.push(format!("{id} is tried at once"));
+                    answers.push(answer.body);
+                }
+                // Of several one may have been done meanwhile; of one that is the answer.
+                Err(error) if self.lane.is_some() => said.push(format!("{id}: {error:#}")),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.remote.json {
+            let one = self.lane.is_none().then(|| answers.pop()).flatten();
+            return Ok(pretty(&one.unwrap_or(Value::Array(answers))));
+        }
+        if said.is_empty() {
+            return Ok("nothing in this lane waits for another try".to_owned());
+        }
+        Ok(said.join("\n"))
+    }
+}
+
+/// The activities of a lane that were tried in vain, or were not let through, in the order of their tries.
+async fn waiting(client: &Client, lane: &str) -> anyhow::Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for page in 1_u64.. {
+        let query = [("page", page.to_string()), ("page_size", PAGE_SIZE.to_string())];
+        let answer = client.get(&PATH, &query).await?;
+        let items = answer.body.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let field = |row: &Value, name: &str| row.get(name).map(plain).unwrap_or_default();
+        let failing =
+            items.iter().filter(|row| field(row, "lane") == lane && !field(row, "last_error").is_empty());
+        ids.extend(failing.map(|row| field(row, "id")));
+        if page * PAGE_SIZE >= answer.body.get("total").and_then(Value::as_u64).unwrap_or_default() {
+            break;
+        }
+    }
+    Ok(ids)
 }
 
 impl One {

@@ -14,6 +14,8 @@ pub(super) enum Column {
     Time(&'static str),
     /// The same, and the column stands there even where no row has it.
     KeptTime(&'static str),
+    /// Its own name where it is true, and nothing where it is not.
+    Flag(&'static str),
 }
 
 /// The columns of a list. A column whose field no row has is left out, unless it is kept.
@@ -23,7 +25,7 @@ pub(super) struct Rows(pub(super) &'static [Column]);
 impl Column {
     fn field(self) -> &'static str {
         match self {
-            Self::Plain(field) | Self::Time(field) | Self::KeptTime(field) => field,
+            Self::Plain(field) | Self::Time(field) | Self::KeptTime(field) | Self::Flag(field) => field,
         }
     }
 
@@ -34,6 +36,8 @@ impl Column {
         match self {
             Self::Plain(_) => plain(value),
             Self::Time(_) | Self::KeptTime(_) => time(value, now),
+            Self::Flag(field) if *value == Value::Bool(true) => field.replace('_', " "),
+            Self::Flag(_) => String::new(),
         }
     }
 }
@@ -43,7 +47,12 @@ impl Rows {
     pub(super) fn table(&self, items: &[Value], now: Option<Timestamp>) -> String {
         let filled = |column: &&Column| {
             matches!(column, Column::KeptTime(_))
-                || items.iter().any(|row| row.get(column.field()).is_some_and(|value| !value.is_null()))
+                || items.iter().any(|row| {
+                    row.get(column.field()).is_some_and(|value| match column {
+                        Column::Flag(_) => *value == Value::Bool(true),
+                        _ => !value.is_null(),
+                    })
+                })
         };
         let columns: Vec<Column> = self.0.iter().filter(filled).copied().collect();
         let heads: Vec<String> = columns.iter().map(|column| column.field().replace('_', " ")).collect();

@@ -324,7 +324,21 @@ async fn an_activity_is_tried_at_once_for_a_reason() {
         assert_eq!(body, json!({ "reason": "mended" }));
         Json(json!({ "id": id, "version": 1, "seq": 1 }))
     };
-    let address = serve(Router::new().route("/api/v1/system/activities/{id}/retry-now", post(retry))).await;
+    let list = || async {
+        let row = |id: &str, lane: &str, error: Option<&str>| json!({ "id": id, "lane": lane, "last_error": error, "paused": false });
+        let items =
+            [row("a.1.0", "sms", Some("503")), row("b.1.0", "sms", None), row("c.1.0", "email", Some("503"))];
+        Json(json!({ "items": items, "total": 3 }))
+    };
+    let router = Router::new()
+        .route("/api/v1/system/activities/{id}/retry-now", post(retry))
+        .route("/api/v1/system/activities", get(list));
+    let address = serve(router).await;
     let line = format!("activities retry-now {ID}.4.0 --reason mended");
     assert_eq!(ask_at(address, &line).await.unwrap(), format!("{ID}.4.0 is tried at once"));
+    let lane = ask_at(address, "activities retry-now --lane sms --reason mended").await.unwrap();
+    assert_eq!(lane, "a.1.0 is tried at once");
+    let lane = ask_at(address, "activities retry-now --lane voice --reason mended").await.unwrap();
+    assert_eq!(lane, "nothing in this lane waits for another try");
+    assert!(!ask_at(address, "activities").await.unwrap().contains("PAUSED"));
 }

@@ -21,7 +21,7 @@ const ROWS: Rows = Rows(&[
     Column::Plain("tenant"),
     Column::Time("fire_at"),
     Column::Plain("stuck"),
-    Column::Plain("paused"),
+    Column::Flag("paused"),
 ]);
 
 /// List what is due, and when.

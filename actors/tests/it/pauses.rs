@@ -62,6 +62,7 @@ async fn no_timer_fires_and_nothing_is_tried_until_it_is_resumed_even_over_a_res
     let timers = engine.timers(None, 10).unwrap();
     assert!(timers.len() == 1 && timers[0].paused, "{timers:?}");
     assert!(engine.activities(10).unwrap()[0].paused);
+    assert_eq!(engine.status().timer_lag, Span::ZERO, "what is paused is late on purpose");
 
     engine.drain().await.unwrap();
     let world = world.after_power_cut();

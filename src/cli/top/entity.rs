@@ -4,7 +4,7 @@ use serde_json::Value;
 use throughline_workflows::time::Timestamp;
 
 use super::{
-    snapshot::{Named, number, text},
+    snapshot::{Named, number, text, tried},
     state::Detail,
 };
 use crate::cli::show::{pretty, time};
@@ -40,6 +40,18 @@ pub(in crate::cli) fn lines(detail: &Detail, now: Option<Timestamp>) -> Vec<Line
             format!("PAUSED {since} by {}: {}", text(pause, "/by/name"), text(pause, "/reason")),
         ));
     }
+    let activities = rows(state, "pending_activities");
+    lines.push((true, format!("pending activities ({})", activities.len())));
+    for activity in activities {
+        let (id, lane) = (text(activity, "/id"), text(activity, "/lane"));
+        let (tries, next) = (number(activity, "/attempts"), when(activity, "next_try_at"));
+        lines.push((false, format!("{id} {lane}")));
+        lines.push((false, format!("    {}, next {next}", tried(tries))));
+        let error = text(activity, "/last_error");
+        if !error.is_empty() {
+            lines.push((false, format!("    {error}")));
+        }
+    }
     let timers = rows(state, "timers");
     lines.push((true, format!("timers ({})", timers.len())));
     for timer in timers {
@@ -49,18 +61,6 @@ pub(in crate::cli) fn lines(detail: &Detail, now: Option<Timestamp>) -> Vec<Line
         let rule = text(timer, "/rule");
         if !rule.is_empty() {
             lines.push((false, format!("    {rule}")));
-        }
-    }
-    let activities = rows(state, "pending_activities");
-    lines.push((true, format!("pending activities ({})", activities.len())));
-    for activity in activities {
-        let (id, lane) = (text(activity, "/id"), text(activity, "/lane"));
-        let (tries, next) = (number(activity, "/attempts"), when(activity, "next_try_at"));
-        lines.push((false, format!("{id} {lane}")));
-        lines.push((false, format!("    {tries} tries, next {next}")));
-        let error = text(activity, "/last_error");
-        if !error.is_empty() {
-            lines.push((false, format!("    {error}")));
         }
     }
     lines.push((true, "history, the newest first".to_owned()));

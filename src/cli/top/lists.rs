@@ -32,6 +32,8 @@ pub(in crate::cli) struct Row {
     pub(in crate::cli) ranks: Vec<Rank>,
     /// What Enter opens.
     pub(in crate::cli) entity: Option<Named>,
+    /// What a cell may have no room for.
+    pub(in crate::cli) why: String,
     /// What to type next.
     pub(in crate::cli) next: String,
 }
@@ -170,13 +172,13 @@ fn when(at: Option<Timestamp>, now: Option<Timestamp>) -> (String, Rank) {
 
 fn row(cells: impl IntoIterator<Item = (String, Rank)>, entity: Option<Named>, next: String) -> Row {
     let (cells, ranks) = cells.into_iter().unzip();
-    Row { cells, ranks, entity, next }
+    Row { cells, ranks, entity, why: String::new(), next }
 }
 
 fn of_need(need: &Need, now: Option<Timestamp>) -> Row {
     let urgency = (need.what.clone(), Rank::Number(need.urgency as i128));
     let cells = [urgency, when(need.at, now), word(need.why.clone()), word(need.id.clone())];
-    row(cells, need.entity.clone(), need.next.clone())
+    Row { why: need.why.clone(), ..row(cells, need.entity.clone(), need.next.clone()) }
 }
 
 fn inspect(entity: Option<&Named>) -> String {
@@ -194,7 +196,7 @@ fn of_actor(value: &Value, now: Option<Timestamp>) -> Row {
         count(number(value, "/version")),
         word(text(value, "/id")),
     ];
-    row(cells, entity.clone(), inspect(entity.as_ref()))
+    Row { why: text(value, "/last_failure"), ..row(cells, entity.clone(), inspect(entity.as_ref())) }
 }
 
 fn of_activity(value: &Value, now: Option<Timestamp>) -> Row {
@@ -209,7 +211,7 @@ fn of_activity(value: &Value, now: Option<Timestamp>) -> Row {
         word(id.clone()),
     ];
     let next = format!("throughline activities retry-now {id} --reason \"…\"");
-    row(cells, named(value, "/kind", "/entity"), next)
+    Row { why: text(value, "/last_error"), ..row(cells, named(value, "/kind", "/entity"), next) }
 }
 
 fn of_timer(value: &Value, now: Option<Timestamp>) -> Row {
@@ -263,5 +265,6 @@ fn of_letter(value: &Value, now: Option<Timestamp>) -> Row {
         word(text(value, "/reason")),
         word(id.clone()),
     ];
-    row(cells, entity, format!("throughline dead-letters show {id}"))
+    let next = format!("throughline dead-letters show {id}");
+    Row { why: text(value, "/reason"), ..row(cells, entity, next) }
 }

@@ -86,6 +86,15 @@ pub(in crate::cli) fn number(row: &Value, path: &str) -> u64 {
     row.pointer(path).and_then(Value::as_u64).unwrap_or_default()
 }
 
+/// How often something was tried, in words.
+pub(in crate::cli) fn tried(tries: u64) -> String {
+    match tries {
+        0 => "not tried yet".to_owned(),
+        1 => "tried once".to_owned(),
+        _ => format!("tried {tries} times"),
+    }
+}
+
 /// A field as a time.
 pub(in crate::cli) fn moment(row: &Value, path: &str) -> Option<Timestamp> {
     row.pointer(path)?.as_str()?.parse().ok()
@@ -201,7 +210,7 @@ fn of_activity(row: &Value) -> Need {
         what: format!("failing: {where_to}"),
         at: moment(row, "/asked_at"),
         entity: named(row, "/kind", "/entity"),
-        why: format!("{tries} tries: {}", text(row, "/last_error")),
+        why: format!("{}: {}", tried(tries), text(row, "/last_error")),
         next: format!("throughline activities retry-now {id} --reason \"…\""),
         id,
     }

@@ -62,14 +62,20 @@ fn a_stuck_case_stands_first_on_the_smallest_terminal_with_what_to_type() {
             "1 Needs 6",
             "TL-7K3M-9QX: promised to hear from us by",
             "failing: sms",
-            "5 tries: 401",
+            "tried 5 times: 401",
             "Enter open · s order: urgency",
         ],
     );
     let first = screen.lines().position(|line| line.contains("TL-7K3M-9QX: promised")).unwrap();
     let letter = screen.lines().position(|line| line.contains("dead letter (inbound)")).unwrap();
     assert!(first < letter, "{screen}");
-    contains(&screen, &[&format!("next: throughline inspect conversation {ADA}")]);
+    contains(
+        &screen,
+        &[
+            "why:  TL-7K3M-9QX: promised to hear from us by then, and did not",
+            &format!("next: throughline inspect conversation {ADA}"),
+        ],
+    );
     let wide = drawn(&looking(), 120, 40);
     contains(&wide, &["1 Needs attention 6", ADA, "the parcel explodes"]);
 }
@@ -137,7 +143,7 @@ fn an_entity_is_opened_read_and_left() {
             "timers (1)",
             "2026-11-21T02:50:00Z (10m ago)",
             "silence: updates.interval 12h since then",
-            "5 tries, next 2026-11-21T03:04:00Z (in 4m)",
+            "tried 5 times, next 2026-11-21T03:04:00Z (in 4m)",
             "401: authenticate",
             "timer: silence fell due",
             "next: throughline activities retry-now",

@@ -23,6 +23,9 @@ const FAINT: Style = Style::new().fg(Color::DarkGray);
 const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED);
 
+/// How many lines why and next may take, each.
+const HINT_LINES: usize = 3;
+
 /// Between two columns.
 const SPACING: u16 = 2;
 
@@ -38,14 +41,15 @@ const KEYS: &[(&str, &str)] = &[
 
 /// Draws the whole.
 pub(in crate::cli) fn draw(frame: &mut Frame<'_>, top: &Top) {
-    let next = next(top);
+    let hints = hints(top);
     let width = usize::from(frame.area().width.max(1));
-    let next_height = u16::try_from(next.chars().count().div_ceil(width)).unwrap_or(1).clamp(1, 3);
+    let lines: usize = hints.iter().map(|hint| hint.chars().count().div_ceil(width).min(HINT_LINES)).sum();
+    let hints_height = u16::try_from(lines).unwrap_or(1);
     let [head, tabs, body, hint, foot] = Layout::vertical([
         Constraint::Length(5),
         Constraint::Length(1),
         Constraint::Min(3),
-        Constraint::Length(next_height),
+        Constraint::Length(hints_height),
         Constraint::Length(1),
     ])
     .areas(frame.area());
@@ -57,22 +61,28 @@ pub(in crate::cli) fn draw(frame: &mut Frame<'_>, top: &Top) {
             draw_list(frame, body, top);
         }
     }
-    frame.render_widget(Paragraph::new(next).style(BOLD).wrap(Wrap { trim: false }), hint);
+    let hints: Vec<Line<'_>> = hints.into_iter().map(|hint| Line::styled(hint, BOLD)).collect();
+    frame.render_widget(Paragraph::new(hints).wrap(Wrap { trim: false }), hint);
     frame.render_widget(Paragraph::new(foot_of(top)).style(FAINT), foot);
     if top.help {
         draw_help(frame);
     }
 }
 
-/// What to type next about what is chosen.
-fn next(top: &Top) -> String {
-    let next = match &top.open {
+/// Why what is chosen is as it is, in full, and what to type next about it.
+fn hints(top: &Top) -> Vec<String> {
+    let (why, next) = match &top.open {
         Some(open) => {
-            entity::next(&open.entity, open.detail.as_ref().and_then(|detail| detail.as_ref().ok()))
+            let detail = open.detail.as_ref().and_then(|detail| detail.as_ref().ok());
+            (String::new(), entity::next(&open.entity, detail))
         }
-        None => top.rows().into_iter().nth(top.chosen()).map(|row| row.next).unwrap_or_default(),
+        None => {
+            let chosen = top.rows().into_iter().nth(top.chosen());
+            chosen.map(|row| (row.why, row.next)).unwrap_or_default()
+        }
     };
-    if next.is_empty() { String::new() } else { format!("next: {next}") }
+    let hints = [("why:  ", why), ("next: ", next)].into_iter();
+    hints.filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("{name}{text}")).collect()
 }
 
 fn foot_of(top: &Top) -> String {
@@ -191,15 +201,18 @@ fn silence(snapshot: &Snapshot) -> Vec<Span<'static>> {
 fn draw_tabs(frame: &mut Frame<'_>, area: Rect, top: &Top) {
     let mut spans = Vec::new();
     for ((place, list), count) in List::ALL.iter().enumerate().zip(top.counts()) {
-        let name = if *list == List::Needs { "Needs attention" } else { list.title() };
-        // A narrow terminal keeps the numbers, which are keys, and shortens the names.
-        let name = if area.width < 100 { name.split(' ').next().unwrap_or(name) } else { name };
+        let name = list.title();
+        // A narrow terminal keeps the numbers, which are keys and counts, and shortens the names.
+        let narrow = area.width < 100;
+        let name = if narrow { name.split(' ').next().unwrap_or(name) } else { name };
         let style = match (*list == top.list(), *list) {
             (true, _) => CHOSEN,
             (false, List::Needs | List::Letters) if count > 0 => BAD,
             (false, _) => Style::new(),
         };
-        spans.extend([Span::styled(format!(" {} {name} {count} ", place + 1), style), Span::raw(" ")]);
+        let tab = format!("{} {name} {count}", place + 1);
+        let tab = if narrow { tab } else { format!(" {tab} ") };
+        spans.extend([Span::styled(tab, style), Span::raw("  ")]);
     }
     frame.render_widget(Paragraph::new(Line::from(spans)), area);
 }
