@@ -217,7 +217,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
 
 /// Writes a file whose end, where there are only zeros, is a hole: logs are laid out long before they are written.
 fn write_file(to: &Path, bytes: &[u8]) -> Result<()> {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     let used = bytes.chunks(ZEROS.len()).rposition(|chunk| *chunk != ZEROS[..chunk.len()]);
     let used = used.map_or(0, |last| (last + 1) * ZEROS.len()).min(bytes.len());
     fs::write(to, &bytes[..used])?;

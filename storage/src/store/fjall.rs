@@ -159,7 +159,7 @@ impl Store for FjallStore {
         if batch.changes.is_empty() {
             return Ok(());
         }
-        if lock(&self.folder).is_none() {
+        if self.open.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             return Err(closed()); // Nothing is written, so nothing is in doubt.
         }
         let witness = Witness::of(&batch);

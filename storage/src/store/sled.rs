@@ -86,22 +86,13 @@ impl SledStore {
         }
 
         let db = open_engine(path, &options)?;
-        let data = open_data(&folder)?;
-        sync_data(&folder, &data)?;
-        if folder.ready {
-            folder.sync()?; // Opening may have written a snapshot and removed the former.
-        } else {
-            let parameters = folder.join(PARAMETERS);
-            let synced = File::open(&parameters).and_then(|file| file.sync_all());
-            synced.map_err(|error| failed(&parameters, &error))?;
-            data.sync_all().map_err(|error| failed(&folder.join(DATA), &error))?;
-            sync_folder(&folder.join("blobs"))?;
-            folder.finish()?;
-        }
-        folder.ask_witness(|key| match catch(|| db.get(key)) {
-            Ok(found) => found.map(|value| value.map(|value| value.to_vec())).map_err(explain),
-            Err(said) => Err(damaged(path, &said)),
-        })?;
+        let data = match finish_opening(path, &mut folder, &db) {
+            Ok(data) => data,
+            Err(error) => {
+                let _ = catch(|| drop(db)); // It may panic on a failing disk.
+                return Err(error);
+            }
+        };
         Ok(Self {
             db: RwLock::new(Some(db)),
             data,
@@ -322,6 +313,27 @@ fn open_engine(path: &Path, options: &SledOptions) -> Result<Db, StoreError> {
             Err(said) => return Err(damaged(path, &said)),
         }
     }
+}
+
+/// Makes durable what opening has written, and looks whether all is there. Returns the second handle on the data file.
+fn finish_opening(path: &Path, folder: &mut Folder, db: &Db) -> Result<File, StoreError> {
+    let data = open_data(folder)?;
+    sync_data(folder, &data)?;
+    if folder.ready {
+        folder.sync()?; // Opening may have written a snapshot and removed the former.
+    } else {
+        let parameters = folder.join(PARAMETERS);
+        let synced = File::open(&parameters).and_then(|file| file.sync_all());
+        synced.map_err(|error| failed(&parameters, &error))?;
+        data.sync_all().map_err(|error| failed(&folder.join(DATA), &error))?;
+        sync_folder(&folder.join("blobs"))?;
+        folder.finish()?;
+    }
+    folder.ask_witness(|key| match catch(|| db.get(key)) {
+        Ok(found) => found.map(|value| value.map(|value| value.to_vec())).map_err(explain),
+        Err(said) => Err(damaged(path, &said)),
+    })?;
+    Ok(data)
 }
 
 fn open_data(folder: &Folder) -> Result<File, StoreError> {

@@ -48,7 +48,7 @@ fn write() {
 fn write_until_it_fails() {
     let Some((store, seed, first)) = open_as_child() else { return };
     let mut last = first - 1;
-    let failed = (first..first + 300).any(|number| match store.commit(batch(seed, number)) {
+    let failed = (first..first + 150).any(|number| match store.commit(batch(seed, number)) {
         Ok(()) => {
             acknowledge(number);
             last = number;

@@ -18,20 +18,20 @@ on_every_engine!(
 );
 
 fn a_disk_that_is_full_at_any_write_takes_back_nothing(engine: Engine) {
-    fail_again_and_again(engine, 10, |shim, command, shadow, chance| {
-        shim.preload_full(command, shadow, 1 + chance.below(400), None);
+    fail_again_and_again(engine, 5, |shim, command, shadow, chance| {
+        shim.preload_full(command, shadow, 1 + chance.below(250), None);
     });
 }
 
 fn a_disk_that_is_full_for_a_moment_takes_back_nothing(engine: Engine) {
-    fail_again_and_again(engine, 10, |shim, command, shadow, chance| {
+    fail_again_and_again(engine, 5, |shim, command, shadow, chance| {
         let writes = 1 + chance.below(3);
-        shim.preload_full(command, shadow, 1 + chance.below(400), Some(writes));
+        shim.preload_full(command, shadow, 1 + chance.below(250), Some(writes));
     });
 }
 
 fn a_sync_that_fails_at_any_moment_poisons_the_store_for_good(engine: Engine) {
-    fail_again_and_again(engine, 10, |shim, command, shadow, chance| {
+    fail_again_and_again(engine, 5, |shim, command, shadow, chance| {
         shim.preload_failing(command, shadow, 1 + chance.below(60) as u32);
     });
 }

@@ -170,13 +170,13 @@ pub(crate) fn flip(path: &Path, at: u64, bit: u64) {
 
 /// The bytes of a file up to the last that is not zero.
 pub(crate) fn used(path: &Path) -> u64 {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     let bytes = fs::read(path).unwrap();
-    let chunks = bytes.chunks(ZEROS.len()).enumerate();
-    let last = chunks.filter(|(_, chunk)| *chunk != &ZEROS[..chunk.len()]).last();
-    last.map_or(0, |(number, chunk)| {
-        let in_chunk = chunk.iter().rposition(|byte| *byte != 0).unwrap();
-        (number * ZEROS.len() + in_chunk) as u64 + 1
+    let last = bytes.chunks(ZEROS.len()).rposition(|chunk| *chunk != ZEROS[..chunk.len()]);
+    last.map_or(0, |chunk| {
+        let mut used = bytes[chunk * ZEROS.len()..].iter().take(ZEROS.len());
+        let in_chunk = used.rposition(|byte| *byte != 0).unwrap();
+        (chunk * ZEROS.len() + in_chunk) as u64 + 1
     })
 }
 

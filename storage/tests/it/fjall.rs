@@ -39,6 +39,12 @@ fn three_batches() -> Torn {
 }
 
 impl Torn {
+    /// The same in another folder.
+    fn again(&self) -> Self {
+        let place = self.place.copied();
+        Self { journal: place.folder.join("fjall/0.jnl"), from: self.from, to: self.to, place }
+    }
+
     fn overwrite(&self, at: u64, bytes: &[u8]) {
         OpenOptions::new().write(true).open(&self.journal).unwrap().write_all_at(bytes, at).unwrap();
     }
@@ -57,9 +63,9 @@ impl Torn {
 #[test]
 fn a_last_batch_that_lacks_a_block_anywhere_was_never_acknowledged() {
     let whole = three_batches();
-    whole.assert_batches(3);
+    whole.again().assert_batches(3);
     for block in whole.from / 4096..=(whole.to - 1) / 4096 {
-        let torn = three_batches();
+        let torn = whole.again();
         let (from, to) = ((block * 4096).max(torn.from), ((block + 1) * 4096).min(torn.to));
         torn.overwrite(from, &vec![0; (to - from) as usize]);
         torn.assert_batches(2);
@@ -77,7 +83,7 @@ fn a_last_batch_that_lacks_a_block_anywhere_was_never_acknowledged() {
 fn a_last_batch_that_was_cut_off_anywhere_was_never_acknowledged() {
     let whole = three_batches();
     for at in (whole.from + 1..whole.to).step_by(2_557).chain([whole.to - 1]) {
-        let torn = three_batches();
+        let torn = whole.again();
         torn.overwrite(at, &vec![0; (torn.to - at) as usize]);
         torn.assert_batches(2);
     }
@@ -87,7 +93,7 @@ fn a_last_batch_that_was_cut_off_anywhere_was_never_acknowledged() {
 fn a_block_that_is_gone_further_up_is_damage() {
     let whole = three_batches();
     for block in 0..whole.from / 4096 {
-        let torn = three_batches();
+        let torn = whole.again();
         torn.overwrite(block * 4096, &[0; 4096]);
         let before = fs::read(&torn.journal).unwrap();
         assert_damaged(torn.place.open(), "the journal fjall/0.jnl is damaged");
@@ -99,7 +105,7 @@ fn a_block_that_is_gone_further_up_is_damage() {
 fn a_flipped_bit_in_the_last_batch_is_damage_too() {
     let whole = three_batches();
     for at in (whole.from..whole.to).step_by(1_999) {
-        let torn = three_batches();
+        let torn = whole.again();
         flip(&torn.journal, at, 4);
         assert_damaged(torn.place.open(), "the journal fjall/0.jnl is damaged");
     }

@@ -18,6 +18,7 @@ on_every_engine!(a_power_cut_on_a_real_file_system_takes_back_nothing);
 
 const IMAGE_BYTES: u64 = 512 << 20;
 
+#[expect(clippy::print_stdout, reason = "a test that has tested nothing says so")]
 fn a_power_cut_on_a_real_file_system_takes_back_nothing(engine: Engine) {
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (image, cut) = (place.path().join("disk"), place.path().join("cut"));
