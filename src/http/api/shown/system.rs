@@ -216,9 +216,9 @@ pub(in crate::http) struct FoundDifference {
     difference: Difference,
 }
 
-/// One event of an entity, with what caused it.
+/// One event, with what caused it.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(in crate::http) struct HistoryEntry {
+pub(in crate::http) struct RecordedEvent {
     /// The event's name.
     #[serde(rename = "type")]
     kind: String,
@@ -234,13 +234,21 @@ pub(in crate::http) struct HistoryEntry {
     cause: Cause,
     /// Joins everything that one message or request led to.
     trace_id: Uuid,
+    /// The event itself.
+    #[schema(value_type = Object)]
+    details: Value,
+}
+
+/// One event of an entity's history.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(in crate::http) struct HistoryEntry {
+    /// The event and what caused it.
+    #[serde(flatten)]
+    event: RecordedEvent,
     /// The cause in words.
     because: String,
     /// Where to look further: `state` after it, the `change` it made, its `cause`.
     links: BTreeMap<String, String>,
-    /// The event itself.
-    #[schema(value_type = Object)]
-    details: Value,
 }
 
 /// One event of the feed, with whose it is.
@@ -254,7 +262,7 @@ pub(in crate::http) struct FeedEvent {
     id: Uuid,
     /// The event and what caused it.
     #[serde(flatten)]
-    event: HistoryEntry,
+    event: RecordedEvent,
 }
 
 /// An armed timer in a list.
