@@ -20,7 +20,6 @@ use throughline_workflows::{
     time::{Span, Timestamp},
     workflow::{ActivityError, By, Cause, CauseKind},
 };
-use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
@@ -31,6 +30,7 @@ use crate::{
     performer::{Admission, AnyPerformer, Attempt, Outcome, activity_id},
     rehydrate::RecordMeta,
     reports,
+    runner::Tasks,
     shared::Shared,
 };
 
@@ -53,7 +53,7 @@ struct UnderWay {
 /// Runs until the engine drains; then waits for the tries that have begun.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
-    let mut tries = JoinSet::new();
+    let mut tries = shared.host.runner.tasks("activities: a try");
     let mut under_way = UnderWay::default();
     loop {
         progress.mark_unchanged();
@@ -68,6 +68,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         shared.gauges.activities_in_flight(under_way.keys.len());
         let full = under_way.keys.len() >= shared.host.options.activities_in_flight;
         tokio::select! {
+            biased;
             () = shared.host.draining.cancelled() => break,
             Some(done) = tries.join_next() => finish(done, &mut under_way),
             () = sleep_until(&shared, next), if !full => {}
@@ -80,7 +81,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     while tries.join_next().await.is_some() {}
 }
 
-fn finish(done: Result<PendingActivity, tokio::task::JoinError>, under_way: &mut UnderWay) {
+fn finish(done: Result<PendingActivity, String>, under_way: &mut UnderWay) {
     if let Ok(activity) = done {
         under_way.keys.remove(&activity.key);
         if !activity.lane.is_empty() {
@@ -99,7 +100,7 @@ async fn sleep_until(shared: &Shared, at: Option<Timestamp>) {
 /// Starts what is ready and free to go; returns when the next pending one is ready.
 async fn start_ready(
     shared: &Arc<Shared>,
-    tries: &mut JoinSet<PendingActivity>,
+    tries: &mut Tasks<PendingActivity>,
     under_way: &mut UnderWay,
 ) -> Result<Option<Timestamp>, String> {
     let journal = &shared.host.journal;
@@ -526,8 +527,9 @@ async fn settle(
         }
         tracing::warn!(?refusal, tries, "an outcome could not be handed over and is handed over again");
         tokio::select! {
-            () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+            biased;
             () = shared.host.draining.cancelled() => return,
+            () = tokio::time::sleep(backoff::hand_over(tries)) => {}
         }
     }
 }

@@ -140,26 +140,36 @@ impl Actor for EntityActor {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        state.answer(message).await.map_err(Into::into)
+    }
+}
+
+impl EntityArguments {
+    /// Does what is asked, and answers it.
+    ///
+    /// # Errors
+    /// What a crash said: the state is no longer trusted, and whoever owns this must end with it.
+    pub(crate) async fn answer(&mut self, message: EntityMessage) -> Result<(), String> {
         match message {
             EntityMessage::Take(delivery) => {
                 delivery.started.store(true, Ordering::Release);
-                note(&state.gauges, state.host.clock.now(), state.turns.command_name(&delivery.order));
-                let answer = state.turns.take(&delivery.order).instrument(delivery.span).await;
-                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
-                state.gauges.version.store(state.turns.version(), Ordering::Relaxed);
+                note(&self.gauges, self.host.clock.now(), self.turns.command_name(&delivery.order));
+                let answer = self.turns.take(&delivery.order).instrument(delivery.span).await;
+                self.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                self.gauges.version.store(self.turns.version(), Ordering::Relaxed);
                 let crashed = match &answer {
                     Err(Refusal::Crashed { panic, .. }) => Some(panic.clone()),
                     _ => None,
                 };
                 let _ = delivery.reply.send(answer); // The caller may have stopped waiting.
-                crashed.map_or(Ok(()), |panic| Err(panic.into()))
+                crashed.map_or(Ok(()), Err)
             }
             EntityMessage::Rearm { reply } => {
-                let answer = state.turns.rearm().await;
-                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                let answer = self.turns.rearm().await;
+                self.gauges.depth.fetch_sub(1, Ordering::Relaxed);
                 let crashed = matches!(answer, Err(Refusal::Crashed { .. }));
                 let _ = reply.send(answer); // The sweep may have been stopped.
-                if crashed { Err("its deadlines crashed".into()) } else { Ok(()) }
+                if crashed { Err("its deadlines crashed".to_owned()) } else { Ok(()) }
             }
         }
     }

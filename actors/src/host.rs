@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, Minter},
+    runner::Runner,
     tenants::Tenants,
 };
 
@@ -19,6 +20,8 @@ pub(crate) struct Host {
     pub(crate) minter: Minter,
     pub(crate) tenants: Tenants,
     pub(crate) options: EngineOptions,
+    /// Where work is begun.
+    pub(crate) runner: Runner,
     /// Cancelled when the engine begins to drain: no new intake, timers or attempts.
     pub(crate) draining: CancellationToken,
 }
@@ -64,6 +67,9 @@ pub struct EngineOptions {
     /// The fault that a test has put in.
     #[cfg(feature = "testing")]
     pub fault: Option<TurnFault>,
+    /// What a simulation puts in the runtime's place.
+    #[cfg(feature = "testing")]
+    pub stepper: Option<crate::stepper::Stepper>,
 }
 
 impl Default for EngineOptions {
@@ -83,6 +89,8 @@ impl Default for EngineOptions {
             settle_timeout: Duration::from_secs(60),
             #[cfg(feature = "testing")]
             fault: None,
+            #[cfg(feature = "testing")]
+            stepper: None,
         }
     }
 }

@@ -26,7 +26,6 @@ use throughline_workflows::{
     message::{Address, Inbound},
     workflow::{By, Cause, CauseKind, Workflow},
 };
-use tokio::task::JoinSet;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -34,6 +33,7 @@ use crate::{
     backoff, dead_letters,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
     rehydrate,
+    runner::Tasks,
     shared::Shared,
 };
 
@@ -100,7 +100,7 @@ impl Lanes {
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
     let mut lanes = Lanes::default();
-    let mut working: JoinSet<Lane> = JoinSet::new();
+    let mut working: Tasks<Lane> = shared.host.runner.tasks("intake: a message");
     let mut reached = 0;
     let most = shared.host.options.turns_in_flight;
     // Read ahead a few windows, so that a busy lane does not keep the others from their work.
@@ -127,6 +127,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         shared.gauges.intake_waiting(lanes.held);
         tokio::select! {
+            biased;
             () = shared.host.draining.cancelled() => break,
             Some(done) = working.join_next() => {
                 let mut done = Some(done);
@@ -209,8 +210,9 @@ async fn handle(shared: &Shared, queued: &Queued) {
             }
             tracing::warn!(?refusal, tries, "a message could not be placed and is tried again");
             tokio::select! {
-                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+                biased;
                 () = shared.host.draining.cancelled() => return,
+                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
             }
         }
     }
@@ -418,10 +420,8 @@ async fn card_of(
 ) -> Result<(CustomerCard, Standing), Refusal> {
     let entity = EntityRef::of::<Customer>(tenant, customer.0);
     let journal = shared.host.journal.clone();
-    let live = tokio::task::spawn_blocking(move || rehydrate::load::<Customer>(&journal, &entity, None))
-        .await
-        .map_err(|error| Refusal::Damaged(error.to_string()))?
-        .map_err(Refusal::Damaged)?;
+    let read = move || rehydrate::load::<Customer>(&journal, &entity, None);
+    let live = shared.host.runner.read(read).await.and_then(|live| live).map_err(Refusal::Damaged)?;
     let facts = live.state.facts();
     let card = CustomerCard {
         id: customer,

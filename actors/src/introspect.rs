@@ -81,7 +81,7 @@ impl Engine {
             }
             Ok(events)
         };
-        let events = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
+        let events = self.shared.host.runner.read(read).await?;
         self.barrier().await?;
         events
     }
@@ -97,9 +97,8 @@ impl Engine {
     ) -> Result<Option<(W::State, u64)>, String> {
         let entity = EntityRef::of::<W>(tenant, id);
         let journal = self.shared.host.journal.clone();
-        let live = tokio::task::spawn_blocking(move || rehydrate::load::<W>(&journal, &entity, None))
-            .await
-            .map_err(|error| error.to_string())??;
+        let read = move || rehydrate::load::<W>(&journal, &entity, None);
+        let live = self.shared.host.runner.read(read).await??;
         self.barrier().await?;
         Ok((live.version > 0).then_some((live.state, live.version)))
     }
@@ -350,7 +349,7 @@ impl Engine {
             }
             Ok(found)
         };
-        tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
+        self.shared.host.runner.read(read).await?
     }
 
     fn activity_row(&self, pending: PendingActivity) -> ActivityRow {

@@ -31,6 +31,8 @@ pub mod performer;
 pub mod projector;
 pub mod settle;
 #[cfg(feature = "testing")]
+pub mod stepper;
+#[cfg(feature = "testing")]
 pub mod testing;
 
 mod activities;
@@ -39,6 +41,7 @@ mod idempotency;
 mod rehydrate;
 mod relay;
 mod reports;
+mod runner;
 mod shard;
 mod shared;
 mod supervisor;

@@ -114,8 +114,9 @@ pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(RETRY_PAUSE) => {}
+            biased;
             () = shared.host.draining.cancelled() => return,
+            () = tokio::time::sleep(RETRY_PAUSE) => {}
         }
     };
     projected.send_replace(projector.lowest());
@@ -132,13 +133,15 @@ pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
             Err(error) => {
                 tracing::error!(%error, "views could not be fed and are fed again");
                 tokio::select! {
-                    () = tokio::time::sleep(RETRY_PAUSE) => continue,
+                    biased;
                     () = shared.host.draining.cancelled() => return,
+                    () = tokio::time::sleep(RETRY_PAUSE) => continue,
                 }
             }
         }
         let reached = projector.lowest();
         tokio::select! {
+            biased;
             () = shared.host.draining.cancelled() => return,
             _ = progress.wait_for(|progress| progress.seq > reached) => {}
         }
@@ -186,9 +189,8 @@ impl Projector {
         let (after, checkpoints, shared_too) = (self.lowest(), self.checkpoints.clone(), shared.clone());
         self.batches += 1;
         let all = self.batches.is_multiple_of(CHECKPOINT_EVERY);
-        let folded = tokio::task::spawn_blocking(move || fold_batch(&shared_too, after, &checkpoints, all))
-            .await
-            .map_err(|error| error.to_string())??;
+        let fold = move || fold_batch(&shared_too, after, &checkpoints, all);
+        let folded = shared.host.runner.read(fold).await??;
         let Some(folded) = folded else { return Ok(false) };
         for (kind, entity, error) in folded.damaged {
             if self.damaged.insert((kind.clone(), entity)) {

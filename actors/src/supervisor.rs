@@ -23,6 +23,8 @@ use crate::{
     order::{EntityRef, Order, Receipt, Refusal},
     shard::{Resident, ShardActor, ShardArguments, ShardMessage},
 };
+#[cfg(feature = "testing")]
+use crate::stepper::mailroom::Mailroom;
 
 /// Every shard's present actor, by its number.
 type Shards = Arc<RwLock<Vec<ActorRef<ShardMessage>>>>;
@@ -35,7 +37,10 @@ pub(crate) struct Registry {
     resident: Arc<Vec<Arc<AtomicUsize>>>,
     restarts: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
-    root: ActorRef<RootMessage>,
+    /// None in a simulation, which has no supervision tree.
+    root: Option<ActorRef<RootMessage>>,
+    #[cfg(feature = "testing")]
+    mailroom: Option<Mailroom>,
 }
 
 impl Registry {
@@ -44,6 +49,10 @@ impl Registry {
         host: Arc<Host>,
         kinds: HashMap<&'static str, Arc<dyn TurnSource>>,
     ) -> Result<Self, ractor::SpawnErr> {
+        #[cfg(feature = "testing")]
+        if let Some(stepper) = host.runner.stepper.clone() {
+            return Ok(Self::stepped(stepper, host, kinds));
+        }
         let shards: Shards = Arc::default();
         let count = host.options.shards.max(1);
         let resident = Arc::new((0..count).map(|_| Arc::default()).collect::<Vec<_>>());
@@ -56,7 +65,42 @@ impl Registry {
             restarts: restarts.clone(),
         };
         let (root, _) = Actor::spawn(None, root, ()).await?;
-        Ok(Self { host, shards, resident, restarts, closed: Arc::default(), root })
+        Ok(Self {
+            host,
+            shards,
+            resident,
+            restarts,
+            closed: Arc::default(),
+            root: Some(root),
+            #[cfg(feature = "testing")]
+            mailroom: None,
+        })
+    }
+
+    /// Without a supervision tree: entities are tasks of the stepper.
+    #[cfg(feature = "testing")]
+    fn stepped(
+        stepper: crate::stepper::Stepper,
+        host: Arc<Host>,
+        kinds: HashMap<&'static str, Arc<dyn TurnSource>>,
+    ) -> Self {
+        let restarts = Arc::new(AtomicU64::new(0));
+        let mailroom = Mailroom::new(stepper, host.clone(), kinds, restarts.clone());
+        Self {
+            host,
+            shards: Arc::default(),
+            resident: Arc::default(),
+            restarts,
+            closed: Arc::default(),
+            root: None,
+            mailroom: Some(mailroom),
+        }
+    }
+
+    /// Lets an entity leave memory once it has finished what it has; returns whether it was there.
+    #[cfg(feature = "testing")]
+    pub(crate) fn passivate(&self, entity: &EntityRef) -> bool {
+        self.mailroom.as_ref().is_some_and(|mailroom| mailroom.passivate(entity))
     }
 
     /// Sees an order through to its answer.
@@ -90,9 +134,16 @@ impl Registry {
 
     /// Returns when the supervision tree has ended, or the engine begins to drain.
     pub(crate) async fn ended(self) {
+        let root = async {
+            match &self.root {
+                Some(root) => drop(root.wait(None).await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.root.wait(None) => {}
+            biased;
             () = self.host.draining.cancelled() => {}
+            () = root => {}
         }
     }
 
@@ -105,6 +156,10 @@ impl Registry {
 
     /// What is resident, over all shards.
     pub(crate) async fn residents(&self) -> Vec<Resident> {
+        #[cfg(feature = "testing")]
+        if let Some(mailroom) = &self.mailroom {
+            return mailroom.residents();
+        }
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut all = Vec::new();
         for shard in shards {
@@ -141,10 +196,16 @@ impl Registry {
                 "some shards did not finish in time; what they had begun is pending and goes on at the next start"
             );
         }
-        self.root.stop(None);
+        if let Some(root) = &self.root {
+            root.stop(None);
+        }
     }
 
     fn send(&self, entity: &EntityRef, message: EntityMessage) {
+        #[cfg(feature = "testing")]
+        if let Some(mailroom) = &self.mailroom {
+            return mailroom.send(entity.clone(), message);
+        }
         let shard = {
             let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
             let mut hasher = std::hash::DefaultHasher::new();

@@ -68,6 +68,7 @@ struct Figures {
 /// Runs until the engine drains.
 pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::select! {
+        biased;
         () = shared.host.draining.cancelled() => {}
         () = forever(&shared) => {}
     }
@@ -94,6 +95,7 @@ async fn forever(shared: &Shared) {
             }
         }
         tokio::select! {
+            biased;
             changed = changes.changed() => if changed.is_err() {
                 return;
             },

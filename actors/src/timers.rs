@@ -12,12 +12,12 @@ use throughline_workflows::{
     time::Timestamp,
     workflow::{By, Cause, CauseKind},
 };
-use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
     backoff,
     order::{Along, CommandMeta, Order, Refusal, Rejected},
+    runner::Tasks,
     shared::Shared,
     turn,
 };
@@ -25,7 +25,7 @@ use crate::{
 /// Runs until the engine drains; then waits for what it has fired.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
-    let mut firing = JoinSet::new();
+    let mut firing = shared.host.runner.tasks("timers: a firing");
     let mut in_flight = InFlight::default();
     loop {
         progress.mark_unchanged();
@@ -39,6 +39,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let full = in_flight.keys.len() >= shared.host.options.turns_in_flight;
         let next = if full { None } else { next_due(&shared, &in_flight) };
         tokio::select! {
+            biased;
             () = shared.host.draining.cancelled() => break,
             Some(done) = firing.join_next() => {
                 if let Ok(key) = done { in_flight.done(&key); }
@@ -66,7 +67,7 @@ async fn sleep_until(shared: &Shared, at: Option<Timestamp>) {
 fn fire_due(
     shared: &Arc<Shared>,
     now: Timestamp,
-    firing: &mut JoinSet<TimerKey>,
+    firing: &mut Tasks<TimerKey>,
     in_flight: &mut InFlight,
 ) -> Result<(), String> {
     let most = shared.host.options.turns_in_flight;
@@ -176,8 +177,9 @@ async fn fire(shared: &Shared, timer: Timer) {
             }
             tracing::warn!(?refusal, tries, "a timer could not be delivered and is delivered again");
             tokio::select! {
-                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+                biased;
                 () = shared.host.draining.cancelled() => return,
+                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
             }
         }
     }

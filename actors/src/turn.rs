@@ -161,10 +161,8 @@ impl<W: Workflow> Turn<W> {
             return Ok(live);
         }
         let (journal, entity) = (self.host.journal.clone(), self.entity.clone());
-        tokio::task::spawn_blocking(move || rehydrate::load::<W>(&journal, &entity, None))
-            .await
-            .map_err(|error| Refusal::Damaged(error.to_string()))?
-            .map_err(Refusal::Damaged)
+        let read = move || rehydrate::load::<W>(&journal, &entity, None);
+        self.host.runner.read(read).await.and_then(|live| live).map_err(Refusal::Damaged)
     }
 
     async fn barrier(&self) -> Result<(), Refusal> {

@@ -48,6 +48,7 @@ impl Engine {
 /// Runs until the engine drains.
 pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::select! {
+        biased;
         () = shared.host.draining.cancelled() => {}
         () = forever(&shared) => {}
     }

@@ -27,6 +27,7 @@ use crate::{
     performer::{Performer, PerformerOf},
     projector::{self, AnyView, ViewOf, Views},
     relay,
+    runner::Runner,
     shared::{Kind, Shared, TaskGauges},
     supervisor::Registry,
     sweep,
@@ -43,7 +44,7 @@ pub struct EngineBuilder {
     options: EngineOptions,
     tenants: BTreeMap<TenantId, Tenant>,
     turns: HashMap<&'static str, Arc<dyn TurnSource>>,
-    kinds: HashMap<&'static str, Kind>,
+    kinds: BTreeMap<&'static str, Kind>,
     views: Vec<Box<dyn AnyView>>,
 }
 
@@ -58,7 +59,7 @@ impl EngineBuilder {
             options: EngineOptions::default(),
             tenants: BTreeMap::new(),
             turns: HashMap::new(),
-            kinds: HashMap::new(),
+            kinds: BTreeMap::new(),
             views: Vec::new(),
         }
     }
@@ -127,6 +128,10 @@ impl EngineBuilder {
             clock: self.clock,
             minter,
             tenants: Tenants::new(self.tenants),
+            runner: Runner {
+                #[cfg(feature = "testing")]
+                stepper: self.options.stepper.clone(),
+            },
             options: self.options,
             draining: CancellationToken::new(),
         });
@@ -152,7 +157,7 @@ impl EngineBuilder {
         });
         super::policy::adopt_all(&shared).await?;
         let watched = |name, task: BoxFuture<'static, ()>| {
-            tokio::spawn(watched(name, task, host.clone(), broken.clone()))
+            host.runner.spawn(name, watched(name, task, host.clone(), broken.clone()))
         };
         let tasks = vec![
             watched("intake", Box::pin(intake::run(shared.clone()))),
@@ -204,6 +209,7 @@ async fn watched(
 async fn failure_of_the_store(host: Arc<Host>) {
     let mut progress = host.journal.progress();
     tokio::select! {
+        biased;
         () = host.draining.cancelled() => {}
         _ = progress.wait_for(|progress| progress.failed.is_some()) => {}
     }
