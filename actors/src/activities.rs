@@ -320,7 +320,7 @@ async fn mark(shared: &Shared, pending: &PendingActivity) -> Option<PendingActiv
         Err(CommitError::AlreadyDone) => None,
         Err(error) => {
             tracing::warn!(%error, "the beginning of a try could not be recorded, so it does not begin");
-            tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+            shared.host.runner.sleep(backoff::hand_over(pending.attempts + 1)).await;
             None
         }
     }
@@ -364,7 +364,7 @@ async fn drop_unwanted(shared: &Shared, pending: &PendingActivity, entity: &Enti
     let consume = vec![PendingKey::Activity(pending.key.clone())];
     if let Err(error) = shared.commit_patiently(Append { consume, unhold, ..Append::default() }).await {
         tracing::warn!(%error, "an unwanted activity could not be dropped; it is looked at again");
-        tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+        shared.host.runner.sleep(backoff::hand_over(pending.attempts + 1)).await;
     }
 }
 
@@ -431,7 +431,7 @@ async fn move_to(shared: &Shared, pending: &PendingActivity, wait: Span, attempt
         }
         if let Err(error) = shared.commit_patiently(append).await {
             tracing::error!(%error, "a failed activity could not be put off");
-            tokio::time::sleep(backoff::hand_over(attempts)).await;
+            shared.host.runner.sleep(backoff::hand_over(attempts)).await;
         }
     }
 }
@@ -489,7 +489,7 @@ async fn settle(
             Append { consume, unhold, dead_letters: letter.into_iter().collect(), ..Append::default() };
         if let Err(error) = shared.commit_patiently(append).await {
             tracing::warn!(%error, "an activity's outcome could not be recorded; it is tried again");
-            tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+            shared.host.runner.sleep(backoff::hand_over(pending.attempts + 1)).await;
         }
         return;
     };
@@ -529,7 +529,7 @@ async fn settle(
         tokio::select! {
             biased;
             () = shared.host.draining.cancelled() => return,
-            () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+            () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
         }
     }
 }

@@ -30,6 +30,9 @@ pub(crate) trait AnyTurn: Send {
     fn take<'a>(&'a mut self, order: &'a Order) -> BoxFuture<'a, Result<Receipt, Refusal>>;
     fn rearm(&mut self) -> BoxFuture<'_, Result<(), Refusal>>;
     fn version(&self) -> u64;
+    /// What is kept in memory and is not what the journal says, if anything.
+    #[cfg(feature = "testing")]
+    fn contradiction(&self) -> Option<String>;
     /// The name of the order's command.
     fn command_name(&self, order: &Order) -> String;
 }
@@ -45,6 +48,11 @@ impl<W: Workflow> AnyTurn for Turn<W> {
 
     fn version(&self) -> u64 {
         Turn::version(self)
+    }
+
+    #[cfg(feature = "testing")]
+    fn contradiction(&self) -> Option<String> {
+        Turn::contradiction(self)
     }
 
     fn command_name(&self, order: &Order) -> String {

@@ -212,7 +212,7 @@ async fn handle(shared: &Shared, queued: &Queued) {
             tokio::select! {
                 biased;
                 () = shared.host.draining.cancelled() => return,
-                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+                () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
             }
         }
     }

@@ -116,7 +116,7 @@ pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
         tokio::select! {
             biased;
             () = shared.host.draining.cancelled() => return,
-            () = tokio::time::sleep(RETRY_PAUSE) => {}
+            () = shared.host.runner.sleep(RETRY_PAUSE) => {}
         }
     };
     projected.send_replace(projector.lowest());
@@ -135,7 +135,7 @@ pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
                 tokio::select! {
                     biased;
                     () = shared.host.draining.cancelled() => return,
-                    () = tokio::time::sleep(RETRY_PAUSE) => continue,
+                    () = shared.host.runner.sleep(RETRY_PAUSE) => continue,
                 }
             }
         }

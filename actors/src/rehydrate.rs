@@ -38,14 +38,7 @@ pub(crate) fn load<W: Workflow>(
         snapshot.state_revision == W::STATE_REVISION
             && version.is_none_or(|version| snapshot.version <= version)
     });
-    let mut live = Live {
-        state: W::State::default(),
-        version: 0,
-        seq: 0,
-        head: [0; 32],
-        armed: Vec::new(),
-        snapshot_version: 0,
-    };
+    let mut live = Live::<W>::new();
     if let Some(snapshot) = snapshot {
         match codec::decode::<W::State>(&snapshot.state) {
             Ok(state) => {
@@ -64,6 +57,44 @@ pub(crate) fn load<W: Workflow>(
             ),
         }
     }
+    replay(&mut live, journal, entity, version)?;
+    Ok(live)
+}
+
+/// Reads an entity from its first record on, whatever snapshot there is.
+#[cfg(feature = "testing")]
+pub(crate) fn from_first<W: Workflow>(
+    journal: &Journal,
+    entity: &EntityRef,
+    version: Option<u64>,
+) -> Result<Live<W>, String> {
+    let mut live = Live::<W>::new();
+    replay(&mut live, journal, entity, version)?;
+    Ok(live)
+}
+
+impl<W: Workflow> Live<W> {
+    /// An entity of which there is no record.
+    fn new() -> Self {
+        Self {
+            state: W::State::default(),
+            version: 0,
+            seq: 0,
+            head: [0; 32],
+            armed: Vec::new(),
+            snapshot_version: 0,
+        }
+    }
+}
+
+/// Moves on what is known by the records after it, up to `version` where given.
+fn replay<W: Workflow>(
+    live: &mut Live<W>,
+    journal: &Journal,
+    entity: &EntityRef,
+    version: Option<u64>,
+) -> Result<(), String> {
+    let stream = entity.stream();
     for stored in journal.records(&stream, live.version + 1..=version.unwrap_or(u64::MAX)) {
         let stored = stored.map_err(|error| error.to_string())?;
         let record = stored.decode().map_err(|error| error.to_string())?;
@@ -75,7 +106,7 @@ pub(crate) fn load<W: Workflow>(
         live.head = stored.hash;
         live.armed = record.armed;
     }
-    Ok(live)
+    Ok(())
 }
 
 /// Reads one stored event.

@@ -88,7 +88,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 tokio::select! {
                     biased;
                     () = shared.host.draining.cancelled() => {}
-                    () = tokio::time::sleep(RETRY_PAUSE) => {}
+                    () = shared.host.runner.sleep(RETRY_PAUSE) => {}
                 }
             }
         }
@@ -490,7 +490,7 @@ async fn tell(shared: &Shared, entity: &EntityRef, notices: Vec<Notice>) -> bool
         tokio::select! {
             biased;
             () = shared.host.draining.cancelled() => return false,
-            () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+            () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Everything that the engine does beside the caller's own task is begun here, so that a simulation can put a
 //! `Stepper` in place of the runtime and decide what goes on when. Entity actors are ractor's and not begun here.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::task::JoinSet;
@@ -17,6 +17,10 @@ pub(crate) struct Runner {
     #[cfg(feature = "testing")]
     pub(crate) stepper: Option<Stepper>,
 }
+
+/// It took too long.
+#[derive(Debug)]
+pub(crate) struct Elapsed;
 
 /// Work that was begun: its outcome, or why there is none. It goes on when this is dropped.
 pub(crate) type Begun<T> = BoxFuture<'static, Result<T, String>>;
@@ -51,6 +55,28 @@ impl Runner {
             return Ok(read());
         }
         tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())
+    }
+
+    /// Waits, in the machine's time.
+    pub(crate) async fn sleep(&self, pause: Duration) {
+        #[cfg(feature = "testing")]
+        if let Some(stepper) = &self.stepper {
+            return stepper.sleep(pause).await;
+        }
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Waits for something, but no longer than `patience`, in the machine's time.
+    pub(crate) async fn timeout<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.sleep(patience) => Err(Elapsed),
+        }
     }
 
     /// No tasks yet.

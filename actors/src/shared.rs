@@ -161,7 +161,7 @@ impl Shared {
                 Ok(_) | Err(CommitError::AlreadyDone) => return Ok(()),
                 Err(CommitError::Busy) => {
                     tries += 1;
-                    tokio::time::sleep(crate::backoff::hand_over(tries)).await;
+                    self.host.runner.sleep(crate::backoff::hand_over(tries)).await;
                 }
                 Err(error) => return Err(error),
             }

@@ -12,17 +12,19 @@
 //! begun and ended by the simulation), the pool for blocking reads (they are made at once) and what `tokio::select!`
 //! would choose by chance (the engine's loops take their branches in order).
 
+pub mod audit;
 pub(crate) mod mailroom;
 
 use std::{
     collections::BTreeMap,
-    future::Future,
+    future::{Future, poll_fn},
     panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -36,6 +38,12 @@ struct State {
     tasks: BTreeMap<u64, Task>,
     begun: u64,
     ended: bool,
+    /// The machine's time.
+    now: Duration,
+    /// Who waits for it, by when, in the order in which they began to.
+    sleepers: BTreeMap<(Duration, u64), Waker>,
+    slept: u64,
+    contradictions: Vec<String>,
 }
 
 /// A task, and whether it can go on.
@@ -125,6 +133,55 @@ impl Stepper {
         }
     }
 
+    /// The machine's time passes: whoever waited for it can go on. Engine time is the clock's.
+    pub fn pass(&self, by: Duration) {
+        let woken = {
+            let mut state = self.lock();
+            state.now += by;
+            let now = state.now;
+            let later = state.sleepers.split_off(&(now, u64::MAX));
+            std::mem::replace(&mut state.sleepers, later)
+        };
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    /// How long until somebody waits no longer.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Duration> {
+        let state = self.lock();
+        state.sleepers.keys().next().map(|(due, _)| due.saturating_sub(state.now))
+    }
+
+    /// Waits, in the machine's time.
+    pub(crate) async fn sleep(&self, pause: Duration) {
+        let key = {
+            let mut state = self.lock();
+            state.slept += 1;
+            (state.now + pause, state.slept)
+        };
+        let sleeper = Sleeper { stepper: self, key };
+        poll_fn(|context| {
+            let mut state = sleeper.stepper.lock();
+            if state.now >= key.0 {
+                return Poll::Ready(());
+            }
+            state.sleepers.insert(key, context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Notes what cannot be, wherever it is found.
+    pub(crate) fn contradict(&self, what: String) {
+        self.lock().contradictions.push(what);
+    }
+
+    /// What was found that cannot be, since it was last asked.
+    #[must_use]
+    pub fn contradictions(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().contradictions)
+    }
+
     /// Ends the process: every task ends where it stands, and none begins any more.
     pub fn end(&self) {
         let tasks = {
@@ -132,10 +189,22 @@ impl Stepper {
             state.ended = true;
             std::mem::take(&mut state.tasks)
         };
-        drop(tasks); // What they hold may begin a task as it goes.
+        drop(tasks); // What they hold may begin a task as it goes, or give up waiting.
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits for the machine's time, until they no longer do.
+struct Sleeper<'a> {
+    stepper: &'a Stepper,
+    key: (Duration, u64),
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.stepper.lock().sleepers.remove(&self.key);
     }
 }

@@ -16,15 +16,16 @@ use std::{
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "testing")]
+use crate::stepper::mailroom::Mailroom;
 use crate::{
     backoff,
     entity::{Delivery, EntityMessage, TurnSource},
     host::Host,
     order::{EntityRef, Order, Receipt, Refusal},
+    runner::Elapsed,
     shard::{Resident, ShardActor, ShardArguments, ShardMessage},
 };
-#[cfg(feature = "testing")]
-use crate::stepper::mailroom::Mailroom;
 
 /// Every shard's present actor, by its number.
 type Shards = Arc<RwLock<Vec<ActorRef<ShardMessage>>>>;
@@ -116,7 +117,7 @@ impl Registry {
                 span: tracing::Span::current(),
             };
             self.send(entity, EntityMessage::Take(Box::new(delivery)));
-            match tokio::time::timeout(self.host.options.turn_timeout, answer).await {
+            match self.host.runner.timeout(self.host.options.turn_timeout, answer).await {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(_closed)) if self.closed.load(Ordering::Acquire) => return Err(Refusal::Draining),
                 Ok(Err(_closed)) => {
@@ -125,9 +126,9 @@ impl Registry {
                         return Err(Refusal::Unknown);
                     }
                     lost += 1;
-                    tokio::time::sleep(backoff::hand_over(lost)).await;
+                    self.host.runner.sleep(backoff::hand_over(lost)).await;
                 }
-                Err(_elapsed) => return Err(Refusal::Unknown),
+                Err(Elapsed) => return Err(Refusal::Unknown),
             }
         }
     }

@@ -91,7 +91,7 @@ async fn forever(shared: &Shared) {
                 }
             }
             if failed {
-                tokio::time::sleep(PAUSE).await;
+                shared.host.runner.sleep(PAUSE).await;
             }
         }
         tokio::select! {
@@ -99,7 +99,7 @@ async fn forever(shared: &Shared) {
             changed = changes.changed() => if changed.is_err() {
                 return;
             },
-            () = tokio::time::sleep(shared.host.options.policy_look) => if let Err(error) = policy::catch_up(shared).await {
+            () = shared.host.runner.sleep(shared.host.options.policy_look) => if let Err(error) = policy::catch_up(shared).await {
                 tracing::error!(%error, "whether every policy is in force could not be told");
             },
         }
@@ -223,7 +223,7 @@ async fn give(shared: &Shared, entity: EntityRef, command: &AnyCommand, version:
                 );
                 return;
             }
-            Err(_) => tokio::time::sleep(backoff::hand_over(tries)).await,
+            Err(_) => shared.host.runner.sleep(backoff::hand_over(tries)).await,
         }
     }
 }

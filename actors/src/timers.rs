@@ -90,7 +90,7 @@ fn fire_due(
                 // The key must come back whatever happens, or the timer would count as being fired for ever.
                 if AssertUnwindSafe(fire(&shared, timer)).catch_unwind().await.is_err() {
                     tracing::error!(timer = %key.name, "the firing of a timer panicked and is repeated");
-                    tokio::time::sleep(backoff::hand_over(1)).await;
+                    shared.host.runner.sleep(backoff::hand_over(1)).await;
                 }
                 key
             });
@@ -179,7 +179,7 @@ async fn fire(shared: &Shared, timer: Timer) {
             tokio::select! {
                 biased;
                 () = shared.host.draining.cancelled() => return,
-                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+                () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
             }
         }
     }

@@ -51,6 +51,23 @@ impl<W: Workflow> Turn<W> {
         self.live.as_ref().map_or(0, |live| live.version)
     }
 
+    /// What is kept in memory and is not what the journal says, if anything.
+    #[cfg(feature = "testing")]
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let live = self.live.as_ref()?;
+        let read = match rehydrate::from_first::<W>(&self.host.journal, &self.entity, None) {
+            Ok(read) => read,
+            Err(error) => return Some(format!("{}: {error}", self.entity)),
+        };
+        let kept = (live.version, live.head, &live.armed) == (read.version, read.head, &read.armed);
+        (!kept || live.state != read.state).then(|| {
+            format!(
+                "{}: version {} in memory is not version {} in the journal",
+                self.entity, live.version, read.version
+            )
+        })
+    }
+
     /// Takes one turn. When it answers, the effect is durable or there is none.
     pub(crate) async fn take(&mut self, order: &Order) -> Result<Receipt, Refusal> {
         let Some(command) = order.command.downcast_ref::<W::Command>() else {

@@ -2,6 +2,8 @@
 
 use std::{any::Any, marker::PhantomData, sync::Arc};
 
+#[cfg(feature = "testing")]
+use throughline_storage::append::Timer;
 use throughline_storage::{codec, envelope::Record, journal::Journal};
 use throughline_workflows::{time::Timestamp, views::EventMeta, workflow::Workflow};
 
@@ -24,6 +26,9 @@ pub(crate) trait AnyInspector: Send + Sync {
         version: Option<u64>,
     ) -> Result<Option<(u64, serde_json::Value, Vec<ArmedTimer>)>, String>;
     fn history(&self, journal: &Journal, entity: &EntityRef) -> Result<Vec<HistoryEntry>, String>;
+    /// What an entity keeps that contradicts itself; `timers` are those of it in due order.
+    #[cfg(feature = "testing")]
+    fn contradictions(&self, journal: &Journal, entity: &EntityRef, timers: &[Timer]) -> Vec<String>;
     /// The record's events from `from_seq` on whose topic is `wanted`, as the outside reads them.
     fn outside(
         &self,
@@ -90,6 +95,11 @@ impl<W: Workflow> AnyInspector for InspectorOf<W> {
             }
         }
         Ok(entries)
+    }
+
+    #[cfg(feature = "testing")]
+    fn contradictions(&self, journal: &Journal, entity: &EntityRef, timers: &[Timer]) -> Vec<String> {
+        crate::stepper::audit::entity::<W>(journal, entity, timers)
     }
 
     fn outside(

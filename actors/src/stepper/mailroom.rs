@@ -137,13 +137,16 @@ impl Mailroom {
                 crashed = true;
                 break;
             }
+            if let Some(contradiction) = arguments.turns.contradiction() {
+                self.0.stepper.contradict(contradiction);
+            }
         }
         // What was in the mailbox of a crashed entity is asked again by whoever sent it.
         drop((orders, arguments));
         self.count(&entity, |living| living - 1);
         if crashed {
             let crashes = self.crash(&entity);
-            tokio::time::sleep(backoff::restart(crashes)).await;
+            self.0.host.runner.sleep(backoff::restart(crashes)).await;
         }
         self.succeed(entity);
     }
