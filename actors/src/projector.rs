@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::{
     order::EntityRef,
     rehydrate::{self, RecordMeta},
+    runner::Runner,
     shared::Shared,
 };
 
@@ -314,6 +315,7 @@ fn fold_record(
 pub struct Views {
     journal: Journal,
     projected: watch::Receiver<u64>,
+    runner: Runner,
 }
 
 /// One page of a list.
@@ -342,8 +344,8 @@ pub enum ViewError {
 }
 
 impl Views {
-    pub(crate) fn new(journal: Journal, projected: watch::Receiver<u64>) -> Self {
-        Self { journal, projected }
+    pub(crate) fn new(journal: Journal, projected: watch::Receiver<u64>, runner: Runner) -> Self {
+        Self { journal, projected, runner }
     }
 
     /// How far the lists are.
@@ -357,7 +359,7 @@ impl Views {
     /// [`ViewError::Behind`] if they do not within `patience`.
     pub async fn wait_for(&self, seq: u64, patience: Duration) -> Result<(), ViewError> {
         let mut projected = self.projected.clone();
-        let waited = tokio::time::timeout(patience, projected.wait_for(|reached| *reached >= seq)).await;
+        let waited = self.runner.timeout(patience, projected.wait_for(|reached| *reached >= seq)).await;
         match waited {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(ViewError::Behind { reached: self.reached(), wanted: seq }),
@@ -395,7 +397,7 @@ impl Views {
                 }
             }
         };
-        tokio::task::spawn_blocking(page).await.map_err(|error| ViewError::Unreadable(error.to_string()))?
+        self.runner.read(page).await.map_err(ViewError::Unreadable)?
     }
 
     /// One entity's row.

@@ -146,7 +146,7 @@ impl EngineBuilder {
             registry,
             kinds: self.kinds,
             views: self.views,
-            lists: Views::new(host.journal.clone(), reached),
+            lists: Views::new(host.journal.clone(), reached, host.runner.clone()),
             broken: broken.clone(),
             tasks: std::sync::Mutex::default(),
             gauges,

@@ -8,7 +8,7 @@ use throughline_storage::{
     envelope::Armed,
     journal::Journal,
 };
-use throughline_workflows::{ids::TenantId, workflow::Workflow};
+use throughline_workflows::{ids::TenantId, time::Timestamp, workflow::Workflow};
 use uuid::Uuid;
 
 use crate::{
@@ -86,6 +86,28 @@ impl Engine {
         self.contradictions(&streams)
     }
 
+    /// The events of one record.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub fn recorded<W: Workflow>(&self, record: &Recorded) -> Result<Vec<W::Event>, String> {
+        let journal = &self.shared.host.journal;
+        let entity = self.shared.entity_of(&record.stream).ok_or("no such workflow")?;
+        let stored = journal.record(&record.stream, record.version).map_err(|error| error.to_string())?;
+        let stored = stored.ok_or_else(|| format!("{entity} has no version {}", record.version))?;
+        let read = stored.decode().map_err(|error| error.to_string())?;
+        read.events.iter().map(|bytes| rehydrate::event::<W>(bytes, &entity, record.version)).collect()
+    }
+
+    /// An entity's state as the journal has it.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub fn read_state<W: Workflow>(&self, tenant: &TenantId, id: Uuid) -> Result<W::State, String> {
+        let entity = EntityRef::of::<W>(tenant, id);
+        Ok(rehydrate::load::<W>(&self.shared.host.journal, &entity, None)?.state)
+    }
+
     /// The providers' ids of the messages that wait in the inbox.
     ///
     /// # Errors
@@ -94,6 +116,17 @@ impl Engine {
         let entries = self.shared.host.journal.inbox(0, usize::MAX).map_err(|error| error.to_string())?;
         let read = |bytes: Vec<u8>| codec::decode::<InboxItem>(&bytes).map_err(|error| error.to_string());
         entries.into_iter().map(|entry| Ok(read(entry.bytes)?.inbound.provider_message_id)).collect()
+    }
+
+    /// When a timer or an activity is due next; none where nothing is.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let (journal, now) = (&self.shared.host.journal, self.now());
+        let timers = journal.timers(None, u64::MAX, usize::MAX).unwrap_or_default();
+        let activities = journal.activities(None, u64::MAX, usize::MAX).unwrap_or_default();
+        let timers = timers.iter().map(|timer| timer.key.fire_at_ms);
+        let due = timers.chain(activities.iter().map(|activity| activity.key.ready_at_ms));
+        due.map(Timestamp::from_millis).filter(|due| *due > now).min()
     }
 
     /// The hash that stands for everything that was ever recorded.
