@@ -84,7 +84,9 @@ impl Simulation {
     pub(crate) fn plan_all(&mut self) {
         let world = self.world.clone();
         let script = &world.script;
-        self.plan(script.start, Happens::Again(Request::Endpoint));
+        if script.topics.is_some() {
+            self.plan(script.start, Happens::Again(Request::Endpoint));
+        }
         for (index, customer) in script.customers.iter().enumerate() {
             self.plan(script.start, Happens::Again(Request::Register(index)));
             for (nth, at) in customer.writes_at.iter().enumerate() {
@@ -173,7 +175,7 @@ impl Simulation {
                 if at < self.world.script.calm {
                     self.plan(at, Happens::Report { accepted: place, status: DeliveryStatus::Failed });
                 }
-            } else if accepted.channel == Channel::Sms && self.rng.random_bool(0.5) {
+            } else if accepted.channel == Channel::Sms && !self.is_calm() && self.rng.random_bool(0.5) {
                 let at = accepted.at + Span::from_secs(self.rng.random_range(0..400));
                 self.plan(at, Happens::Report { accepted: place, status: DeliveryStatus::Delivered });
             }
@@ -217,7 +219,7 @@ impl Simulation {
                     endpoint_id: EndpointId(ENDPOINT),
                     settings: Box::new(Settings {
                         target: Target::Url("https://example.com/hook".to_owned()),
-                        topics: Vec::new(),
+                        topics: self.world.script.topics.clone().unwrap_or_default(),
                         description: None,
                     }),
                     secret: Some(SecretText::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),

@@ -1,7 +1,9 @@
 //! A run: step by step the seed decides what goes on, and after every step what must hold is looked at.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
@@ -36,6 +38,12 @@ const SETTLED_AFTER: Span = Span::from_hours(2);
 /// How long it goes on after that, so that the next word to everybody who waits falls due.
 const AFTERWARDS: Span = Span::from_hours(13);
 
+/// So often in all may a process end before it has started, because a turn crashed on the way.
+const STARTS_MAX: u32 = 20;
+
+/// What a crash says that was put into a turn. Work that crashes again and again is kept for people.
+const FAULT: &str = "a fault was put into this turn";
+
 /// A run that needs more steps than this goes round in circles.
 const STEPS_MAX: u64 = 400_000;
 
@@ -63,7 +71,9 @@ pub(crate) struct Figures {
 /// Lives through a seed, in a world with a twist or without.
 pub(crate) fn run(seed: u64, twist: Twist) -> Ended {
     let mut simulation = Simulation::new(seed, twist);
-    let broken = simulation.live().err().map(|broken| {
+    let lived = catch_unwind(AssertUnwindSafe(|| simulation.live()));
+    let lived = lived.unwrap_or_else(|panic| Err(format!("it panicked: {}", words_of(&*panic))));
+    let broken = lived.err().map(|broken| {
         format!(
             "{broken}\n  at {}, in life {}; before that:\n{}",
             simulation.life.now(),
@@ -85,6 +95,11 @@ pub(crate) fn run(seed: u64, twist: Twist) -> Ended {
     let ended = Ended { seed, hash: simulation.trace.hash(), figures, broken };
     drop(simulation.life.end());
     ended
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().copied();
+    words.map(str::to_owned).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 pub(crate) struct Simulation {
@@ -109,7 +124,8 @@ pub(crate) struct Simulation {
     pub(crate) downs: Vec<(Timestamp, Timestamp)>,
     /// Whether the present life has been compared with the one before.
     returned: bool,
-    /// When the process is to come back, while it is down.
+    died_starting: u32,
+    /// How much of the ledger has been looked at for what comes back.
     pub(crate) bounced: usize,
 }
 
@@ -140,6 +156,7 @@ impl Simulation {
             escalated: BTreeSet::new(),
             downs: Vec::new(),
             returned: true,
+            died_starting: 0,
             bounced: 0,
         };
         simulation.plan_all();
@@ -176,7 +193,13 @@ impl Simulation {
             if self.life.is_quiet() && self.is_idle_outside() {
                 self.look_at_silence()?;
                 if self.life.engine().is_none() {
-                    return Err("the engine does not start".to_owned());
+                    // It did not start, and whoever keeps the process running starts it again.
+                    self.died_starting += 1;
+                    if self.died_starting > STARTS_MAX {
+                        return Err("the engine does not start".to_owned());
+                    }
+                    self.die()?;
+                    continue;
                 }
                 if !has_settled && self.life.now() >= settled {
                     has_settled = true;
@@ -273,7 +296,7 @@ impl Simulation {
             Step::Passivate => self.passivate(),
             Step::Crash => {
                 self.note("a turn will crash");
-                self.life.crashes.fetch_add(1, Ordering::SeqCst);
+                self.life.crashes.store(1, Ordering::SeqCst);
             }
             Step::Moment => {
                 let by = Span::from_millis(self.rng.random_range(1..1_500));
@@ -431,7 +454,8 @@ impl Simulation {
         }
         for letter in engine.dead_letters(None)? {
             // What crashes an entity is kept for reading, and so is what an outage of hours made the engine give up.
-            let expected = letter.kind == "command" || letter.kind == "activity";
+            let expected =
+                letter.kind == "command" || letter.kind == "activity" || letter.reason.contains(FAULT);
             if !expected {
                 broken.push(format!("a dead letter: {} {}", letter.kind, letter.reason));
             }

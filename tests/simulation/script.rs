@@ -10,6 +10,7 @@ use throughline_workflows::{
     message::{Address, Channel},
     policy::Policy,
     time::{Span, Timestamp},
+    topic::Topic,
     words::{IssueType, Severity},
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct Script {
     pub(crate) storms: Vec<Storm>,
     pub(crate) odds: Odds,
     pub(crate) policy: Policy,
+    /// What the endpoint is told of: everything where none is named. None where there is no endpoint.
+    pub(crate) topics: Option<Vec<Topic>>,
     /// Turns between two snapshots of an entity.
     pub(crate) snapshot_every: u64,
     /// How many acts of persons.
@@ -110,7 +113,15 @@ impl Script {
             Policy { windows: BTreeMap::from([(IssueType::Technical, windows)]), ..Policy::default() };
         let snapshot_every = if rng.random_bool(0.5) { rng.random_range(1..12) } else { 64 };
         let acts = rng.random_range(0..8) * people;
-        Self { start, calm, customers, storms, odds, policy, snapshot_every, acts }
+        let topics = match rng.random_range(0..4) {
+            0 => Some(Vec::new()),
+            1 | 2 => {
+                let mut some = || Topic::ALL[rng.random_range(0..Topic::ALL.len())];
+                Some(vec![some(), some()])
+            }
+            _ => None,
+        };
+        Self { start, calm, customers, storms, odds, policy, topics, snapshot_every, acts }
     }
 
     /// The storm that rages at `at` over a provider, if one does.

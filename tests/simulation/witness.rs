@@ -96,7 +96,7 @@ impl Witness {
                     told.from = message.from.first().map(ToString::to_string);
                     let from = told.from.clone();
                     let provider_id = message.provider_message_id.clone();
-                    self.in_order(&provider_id, from.as_deref(), broken);
+                    self.in_order(engine, &provider_id, from.as_deref(), broken)?;
                     if !self.received.insert(provider_id.clone()) {
                         broken.push(format!("message {provider_id} was taken twice"));
                     }
@@ -131,15 +131,22 @@ impl Witness {
     }
 
     /// The messages of one address reach their conversation in the order in which they became durable.
-    fn in_order(&self, id: &str, from: Option<&str>, broken: &mut Vec<String>) {
+    fn in_order(
+        &self,
+        engine: &Engine,
+        id: &str,
+        from: Option<&str>,
+        broken: &mut Vec<String>,
+    ) -> Result<(), String> {
         // The provider's id begins with the customer's name, who writes from one address.
-        let Some((customer, _)) = id.rsplit_once('-') else { return };
+        let Some((customer, _)) = id.rsplit_once('-') else { return Ok(()) };
         for before in self.entered.iter().take_while(|entered| *entered != id) {
             let same = before.rsplit_once('-').is_some_and(|(other, _)| other == customer);
-            if same && !self.received.contains(before) {
+            if same && !self.received.contains(before) && !is_dead(engine, before)? {
                 broken.push(format!("message {id} of {from:?} overtook {before}"));
             }
         }
+        Ok(())
     }
 
     /// A process is back: it must know everything that was ever seen to be durable.
