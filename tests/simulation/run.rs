@@ -145,7 +145,7 @@ impl Simulation {
             world,
             life,
             witness: Witness::default(),
-            trace: Trace::default(),
+            trace: Trace::new(),
             steps: 0,
             agenda: BTreeMap::new(),
             planned: 0,
@@ -182,25 +182,27 @@ impl Simulation {
 
     /// From the first step to the last.
     fn live(&mut self) -> Result<(), String> {
-        let settled = self.world.script.calm + SETTLED_AFTER;
-        let end = settled + AFTERWARDS;
         let mut has_settled = false;
         loop {
+            let up_since = self.downs.last().map_or(self.world.script.calm, |(_, up)| *up);
+            let settled = up_since.max(self.world.script.calm) + SETTLED_AFTER;
+            let end = settled + AFTERWARDS;
             self.steps += 1;
             if self.steps > STEPS_MAX {
                 return Err(format!("it does not come to rest: {:?}", self.life.stepper.ready()));
             }
-            if self.life.is_quiet() && self.is_idle_outside() {
-                self.look_at_silence()?;
-                if self.life.engine().is_none() {
-                    // It did not start, and whoever keeps the process running starts it again.
-                    self.died_starting += 1;
-                    if self.died_starting > STARTS_MAX {
-                        return Err("the engine does not start".to_owned());
-                    }
-                    self.die()?;
-                    continue;
+            if self.is_calm() {
+                self.life.crashes.store(0, Ordering::SeqCst);
+            }
+            if self.life.is_quiet() && self.life.engine().is_none() {
+                // It did not start, and whoever keeps the process running starts it again.
+                self.died_starting += 1;
+                if self.died_starting > STARTS_MAX {
+                    return Err("the engine does not start".to_owned());
                 }
+                self.die()?;
+            } else if self.life.is_quiet() && self.is_idle_outside() {
+                self.look_at_silence()?;
                 if !has_settled && self.life.now() >= settled {
                     has_settled = true;
                     self.look_at_rest()?;

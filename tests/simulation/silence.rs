@@ -1,7 +1,160 @@
 //! Nobody who waits and can be reached hears nothing for more than twelve hours.
+//!
+//! Who heard what and when stands in the ledger of the providers; who waits is told by what was recorded of statuses
+//! and of messages that came in. What excuses a longer silence is a time and nothing else: the process was down, or
+//! storms raged over every channel of the customer.
 
-use crate::run::Simulation;
+use std::collections::BTreeSet;
 
-pub(crate) fn check(_simulation: &Simulation) -> Result<(), String> {
+use throughline_workflows::{
+    conversation::{Event, Status},
+    message::Channel,
+    time::{Span, Timestamp},
+};
+
+use crate::{
+    providers::Accepted,
+    run::Simulation,
+    script::{Customer, Script},
+    witness::Told,
+};
+
+/// The longest that a customer who waits may hear nothing.
+const INTERVAL: Span = Span::from_hours(12);
+
+/// How long before that the engine begins.
+const MARGIN: Span = Span::from_mins(30);
+
+/// Between two tries of a channel that does not work, at most.
+const BACKOFF: Span = Span::from_mins(15);
+
+/// Between two tries to reach a customer who cannot be reached.
+const HOURLY: Span = Span::from_mins(61);
+
+/// Looks at every conversation up to the present.
+pub(crate) fn check(simulation: &Simulation) -> Result<(), String> {
+    let world = &simulation.world;
+    let now = simulation.life.now();
+    for (id, told) in &simulation.witness.conversations {
+        let Some(from) = &told.from else { continue };
+        let customers = &world.script.customers;
+        let Some(customer) = customers
+            .iter()
+            .find(|customer| customer.channels.values().any(|address| address.to_string() == *from))
+        else {
+            continue;
+        };
+        let heard = world.with_ledger(|ledger| {
+            let of_this = |accepted: &&Accepted| {
+                accepted.conversation.0 == *id && told.taken.contains(&accepted.message_id)
+            };
+            ledger.accepted.iter().filter(of_this).cloned().collect::<Vec<_>>()
+        });
+        let case = Case { script: &world.script, customer, told, heard, downs: &simulation.downs };
+        case.check(now).map_err(|broken| format!("conversation {id}: {broken}"))?;
+    }
     Ok(())
+}
+
+/// One conversation, and all that matters of its customer.
+struct Case<'a> {
+    script: &'a Script,
+    customer: &'a Customer,
+    told: &'a Told,
+    /// What the customer heard and the engine knows of; what it does not know it says again.
+    heard: Vec<Accepted>,
+    downs: &'a [(Timestamp, Timestamp)],
+}
+
+impl Case<'_> {
+    fn check(&self, now: Timestamp) -> Result<(), String> {
+        let mut moments: BTreeSet<Timestamp> = self.told.statuses.iter().map(|(at, _)| *at).collect();
+        moments.extend(self.heard.iter().map(|said| said.at));
+        moments.extend(self.heard.iter().filter_map(|said| said.bounced_at));
+        moments.extend(self.queued().map(|(at, _)| at));
+        moments.retain(|moment| *moment < now);
+        moments.insert(now);
+        let moments: Vec<_> = moments.into_iter().collect();
+        let mut began: Option<Timestamp> = None;
+        let mut waited = false;
+        for pair in moments.windows(2) {
+            let [from, to] = *pair else { continue };
+            let waits = self.status_at(from).is_some_and(Status::waits_for_us);
+            if waits && !waited {
+                began = Some(from);
+            }
+            waited = waits;
+            let Some(began) = began.filter(|_| waits) else { continue };
+            let due = self.last_heard(from).map_or(began, |heard| heard.max(began)) + INTERVAL;
+            if to <= due {
+                continue;
+            }
+            let latest = self.latest(due, began, to);
+            if to > latest {
+                return Err(format!(
+                    "waits since {began}, hears nothing from {} to {to}, which nothing excuses after {latest}: {:?}",
+                    due - INTERVAL,
+                    self.customer
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn status_at(&self, at: Timestamp) -> Option<Status> {
+        self.told.statuses.iter().rev().find(|(since, _)| *since <= at).map(|(_, status)| *status)
+    }
+
+    /// When the customer last heard something that by then was not known to have come back.
+    fn last_heard(&self, at: Timestamp) -> Option<Timestamp> {
+        let holds = |said: &&Accepted| said.at <= at && said.bounced_at.is_none_or(|bounced| bounced > at);
+        self.heard.iter().filter(holds).map(|said| said.at).max()
+    }
+
+    fn queued(&self) -> impl Iterator<Item = (Timestamp, &Channel)> {
+        self.told.events.iter().filter_map(|event| match event {
+            Event::MessageQueued { at, message, .. } => Some((*at, &message.channel)),
+            _ => None,
+        })
+    }
+
+    /// A minute for each channel that could fail.
+    fn patience(&self) -> Span {
+        Span::from_mins(self.customer.channels.len() as u64)
+    }
+
+    /// Until when nothing that was `due` need have been heard.
+    ///
+    /// From the moment at which something could be done (the margin; later a bounce, words that are tried first, or the
+    /// process being back) each channel has its minute; the one that bounced is not asked. Where none takes anything
+    /// all that time, the engine has what its hourly retry needs from the moment at which one does again.
+    fn latest(&self, due: Timestamp, began: Timestamp, heard: Timestamp) -> Timestamp {
+        let bounced = self.heard.iter().filter(|said| said.bounced_at.is_some_and(|at| at < heard));
+        let bounced = bounced.max_by_key(|said| said.bounced_at);
+        let bounced_at = bounced.and_then(|said| said.bounced_at).unwrap_or_default();
+        let words = self.queued().map(|(at, _)| at).filter(|at| *at <= due).max();
+        let mut start = (due - MARGIN).max(began).max(bounced_at).max(words.unwrap_or_default());
+        let mut without = bounced.map(|said| &said.channel).filter(|_| start == bounced_at);
+        let mut needs = self.patience();
+        loop {
+            let down = |(down, up): &&(Timestamp, Timestamp)| *down <= start + needs && start < *up;
+            if let Some((_, up)) = self.downs.iter().find(down) {
+                start = *up;
+                continue;
+            }
+            if self.script.reaches(self.customer, without, start - BACKOFF, start + needs) {
+                return due.max(start + needs);
+            }
+            let hourly = Span::from_millis(HOURLY.as_millis() + self.patience().as_millis());
+            if needs < hourly {
+                (needs, without) = (hourly, None);
+                continue;
+            }
+            match self.script.storms.iter().map(|storm| storm.to).filter(|to| *to > start).min() {
+                Some(next) => start = next,
+                // Nothing takes anything any more.
+                None => return heard,
+            }
+        }
+    }
 }

@@ -15,11 +15,21 @@ pub(crate) struct Trace {
     last: VecDeque<String>,
     /// Lines so far.
     pub(crate) lines: u64,
+    /// Whether every line is told at once.
+    aloud: bool,
 }
 
 impl Trace {
+    /// A trace that tells every line at once where the environment has `TRACE`.
+    pub(crate) fn new() -> Self {
+        Self { aloud: std::env::var_os("TRACE").is_some(), ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, now: Timestamp, what: &str) {
         let line = format!("{now} {what}");
+        if self.aloud {
+            eprintln!("{line}");
+        }
         self.hash.update(line.as_bytes());
         self.hash.update(b"\n");
         self.lines += 1;
