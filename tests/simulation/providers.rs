@@ -227,7 +227,10 @@ impl Ledger {
             && let Some(known) = self.by_activity.get(&activity)
         {
             self.repeated += 1;
-            return Fate::Taken { at: now, provider_id: self.accepted[*known].provider_id.clone() };
+            // An answer counts when it is heard: for the engine the customer heard this now.
+            let known = &mut self.accepted[*known];
+            known.at = now;
+            return Fate::Taken { at: now, provider_id: known.provider_id.clone() };
         }
         let provider_id = format!("p-{}", self.accepted.len());
         self.by_activity.insert(activity.clone(), self.accepted.len());

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use throughline_workflows::{
-    conversation::{Event, Status},
+    conversation::Event,
     message::Channel,
     time::{Span, Timestamp},
 };
@@ -51,7 +51,7 @@ pub(crate) fn check(simulation: &Simulation) -> Result<(), String> {
             ledger.accepted.iter().filter(of_this).cloned().collect::<Vec<_>>()
         });
         let case = Case { script: &world.script, customer, told, heard, downs: &simulation.downs };
-        case.check(now).map_err(|broken| format!("conversation {id}: {broken}"))?;
+        case.check(now).map_err(|broken| format!("conversation {id}: {broken}\n{}", case.story()))?;
     }
     Ok(())
 }
@@ -75,16 +75,9 @@ impl Case<'_> {
         moments.retain(|moment| *moment < now);
         moments.insert(now);
         let moments: Vec<_> = moments.into_iter().collect();
-        let mut began: Option<Timestamp> = None;
-        let mut waited = false;
         for pair in moments.windows(2) {
             let [from, to] = *pair else { continue };
-            let waits = self.status_at(from).is_some_and(Status::waits_for_us);
-            if waits && !waited {
-                began = Some(from);
-            }
-            waited = waits;
-            let Some(began) = began.filter(|_| waits) else { continue };
+            let Some(began) = self.waits_since(from) else { continue };
             let due = self.last_heard(from).map_or(began, |heard| heard.max(began)) + INTERVAL;
             if to <= due {
                 continue;
@@ -101,8 +94,34 @@ impl Case<'_> {
         Ok(())
     }
 
-    fn status_at(&self, at: Timestamp) -> Option<Status> {
-        self.told.statuses.iter().rev().find(|(since, _)| *since <= at).map(|(_, status)| *status)
+    /// What happened, a line each.
+    fn story(&self) -> String {
+        let mut lines: Vec<(Timestamp, String)> = Vec::new();
+        for event in &self.told.events {
+            let said = match event {
+                Event::ClocksChanged { .. } | Event::SlaWarned { .. } | Event::Reminded { .. } => continue,
+                other => format!("{other:?}").chars().take(260).collect(),
+            };
+            lines.push((event.at(), said));
+        }
+        for said in &self.heard {
+            let line = format!("== {} took {}; bounced {:?}", said.channel, said.message_id, said.bounced_at);
+            lines.push((said.at, line));
+        }
+        lines.extend(self.downs.iter().map(|(down, up)| (*down, format!("-- down until {up}"))));
+        for storm in &self.script.storms {
+            if storm.channel.as_ref().is_some_and(|channel| self.customer.channels.contains_key(channel)) {
+                lines.push((storm.from, format!("-- {storm:?} until {}", storm.to)));
+            }
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        lines.iter().map(|(at, line)| format!("    {at} {line}\n")).collect()
+    }
+
+    /// Since when the customer waits at `at`; none where it is their turn.
+    fn waits_since(&self, at: Timestamp) -> Option<Timestamp> {
+        let until = self.told.statuses.iter().take_while(|(since, _)| *since <= at);
+        until.fold(None, |waits, (since, status)| status.waits_for_us().then(|| waits.unwrap_or(*since)))
     }
 
     /// When the customer last heard something that by then was not known to have come back.
