@@ -28,6 +28,9 @@ const MARGIN: Span = Span::from_mins(30);
 /// Between two tries of a channel that does not work, at most.
 const BACKOFF: Span = Span::from_mins(15);
 
+/// For how many minutes a provider that does not recognise a repetition has to report on what may have arrived.
+const UNCERTAIN_FOR: u64 = 11;
+
 /// Between two tries to reach a customer who cannot be reached.
 const HOURLY: Span = Span::from_mins(61);
 
@@ -137,9 +140,11 @@ impl Case<'_> {
         })
     }
 
-    /// A minute for each channel that could fail.
+    /// A minute for each channel that could fail. Where text messages are the only way, whether one arrived may have to
+    /// be waited for.
     fn patience(&self) -> Span {
-        Span::from_mins(self.customer.channels.len() as u64)
+        let only_texts = self.customer.channels.keys().all(|channel| *channel == Channel::Sms);
+        Span::from_mins(self.customer.channels.len() as u64 + if only_texts { UNCERTAIN_FOR } else { 0 })
     }
 
     /// Until when nothing that was `due` need have been heard.
