@@ -15,7 +15,7 @@ use throughline_workflows::{
     ids::{AgentId, CaseId, CustomerId, EndpointId, MessageId, NoteId, ResolutionId},
     message::{Channel, Details, Inbound},
     resolution::{self, Resolution},
-    time::{Span, Timestamp},
+    time::Span,
     words::{CaseStatus, IssueType, Severity},
     workflow::{ActivityError, By, ByKind, Cause, CauseKind, Workflow},
 };
@@ -169,7 +169,8 @@ impl Simulation {
                 .iter()
                 .find(|customer| customer.channels.values().any(|address| address.to_string() == accepted.to))
                 .map_or(0, |customer| customer.bounces_every);
-            let bounces = every > 0 && (place as u64).is_multiple_of(every) && !self.is_calm();
+            let reports = matches!(accepted.channel, Channel::Email | Channel::Sms);
+            let bounces = reports && every > 0 && (place as u64).is_multiple_of(every) && !self.is_calm();
             if bounces {
                 let at = accepted.at + Span::from_secs(self.rng.random_range(1..40_000));
                 if at < self.world.script.calm {

@@ -99,7 +99,7 @@ impl Life {
             .minter(Minter::seeded(clock.clone(), seed.wrapping_mul(1_000).wrapping_add(number as u64)))
             .options(options)
             .policies([(tenant(), world.script.policy.clone())]);
-        let stand_in = StandIn { outside: BESIDE.outside.clone(), world: world.clone(), life: number };
+        let stand_in = StandIn { outside: BESIDE.outside.clone(), world: world.clone() };
         let builder = throughline::app::workflows(builder, stand_in.clone(), stand_in.clone(), stand_in);
         let engine: Arc<Mutex<Option<Engine>>> = Arc::default();
         let started = engine.clone();

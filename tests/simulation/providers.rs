@@ -33,8 +33,6 @@ pub(crate) struct StandIn {
     /// What stays within the engine goes to the real code.
     pub(crate) outside: Outside,
     pub(crate) world: Arc<World>,
-    /// Which process asks.
-    pub(crate) life: usize,
 }
 
 /// The providers.
@@ -74,7 +72,6 @@ pub(crate) struct Accepted {
     pub(crate) channel: Channel,
     pub(crate) to: String,
     pub(crate) provider_id: String,
-    pub(crate) automatic: bool,
     pub(crate) text: String,
     /// When the engine is told that it bounced, once it is.
     pub(crate) bounced_at: Option<Timestamp>,
@@ -241,7 +238,6 @@ impl Ledger {
             message_id: message.message_id,
             to: message.to.to_string(),
             provider_id: provider_id.clone(),
-            automatic: message.automatic,
             text: message.text.clone(),
             channel: message.channel,
             bounced_at: None,

@@ -2,7 +2,8 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, atomic::Ordering},
 };
@@ -42,14 +43,13 @@ const AFTERWARDS: Span = Span::from_hours(13);
 const STARTS_MAX: u32 = 20;
 
 /// What a crash says that was put into a turn. Work that crashes again and again is kept for people.
-const FAULT: &str = "a fault was put into this turn";
+pub(crate) const FAULT: &str = "a fault was put into this turn";
 
 /// A run that needs more steps than this goes round in circles.
 const STEPS_MAX: u64 = 400_000;
 
 /// How a run ended.
 pub(crate) struct Ended {
-    pub(crate) seed: u64,
     /// Stands for everything that happened.
     pub(crate) hash: String,
     pub(crate) figures: Figures,
@@ -57,15 +57,39 @@ pub(crate) struct Ended {
     pub(crate) broken: Option<String>,
 }
 
-/// What a run came to.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a run came to, or many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
-    pub(crate) steps: u64,
-    pub(crate) lives: u64,
-    pub(crate) records: u64,
-    pub(crate) sent: u64,
-    pub(crate) turned_away: u64,
-    pub(crate) repeated: u64,
+    pub(crate) seeds: u64,
+    steps: u64,
+    lives: u64,
+    records: u64,
+    sent: u64,
+    turned_away: u64,
+    repeated: u64,
+}
+
+impl Figures {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.seeds += other.seeds;
+        self.steps += other.steps;
+        self.lives += other.lives;
+        self.records += other.records;
+        self.sent += other.sent;
+        self.turned_away += other.turned_away;
+        self.repeated += other.repeated;
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seeds, steps, lives, records, sent, turned_away, repeated } = self;
+        write!(
+            f,
+            "{seeds} seeds: {steps} steps, {lives} lives, {records} records, {sent} messages taken, {turned_away} \
+             turned away, {repeated} repeated"
+        )
+    }
 }
 
 /// Lives through a seed, in a world with a twist or without.
@@ -85,6 +109,7 @@ pub(crate) fn run(seed: u64, twist: Twist) -> Ended {
         .world
         .with_ledger(|ledger| (ledger.accepted.len() as u64, ledger.turned_away, ledger.repeated));
     let figures = Figures {
+        seeds: 1,
         steps: simulation.steps,
         lives: simulation.life.number as u64,
         records: simulation.witness.records,
@@ -92,7 +117,7 @@ pub(crate) fn run(seed: u64, twist: Twist) -> Ended {
         turned_away,
         repeated,
     };
-    let ended = Ended { seed, hash: simulation.trace.hash(), figures, broken };
+    let ended = Ended { hash: simulation.trace.hash(), figures, broken };
     drop(simulation.life.end());
     ended
 }
@@ -119,7 +144,6 @@ pub(crate) struct Simulation {
     pub(crate) answers: Arc<Mutex<Vec<(u64, Answer)>>>,
     pub(crate) requests: u64,
     pub(crate) words: u64,
-    pub(crate) escalated: BTreeSet<uuid::Uuid>,
     /// From when to when the process was down.
     pub(crate) downs: Vec<(Timestamp, Timestamp)>,
     /// Whether the present life has been compared with the one before.
@@ -153,7 +177,6 @@ impl Simulation {
             answers: Arc::default(),
             requests: 0,
             words: 0,
-            escalated: BTreeSet::new(),
             downs: Vec::new(),
             returned: true,
             died_starting: 0,

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use throughline_workflows::{
+    calendar::{Calendar, CalendarSpec, Hours},
     message::{Address, Channel},
-    policy::Policy,
+    policy::{Policy, Tier},
     time::{Span, Timestamp},
     topic::Topic,
-    words::{IssueType, Severity},
+    words::{IssueType, Severity, SlaTier},
 };
 
 /// What happens, as far as it does not depend on what the engine does.
@@ -23,6 +24,8 @@ pub(crate) struct Script {
     pub(crate) storms: Vec<Storm>,
     pub(crate) odds: Odds,
     pub(crate) policy: Policy,
+    /// Whether clocks run while somebody is there: Monday to Friday, nine to five in Vienna, where it is winter.
+    pub(crate) business_hours: bool,
     /// What the endpoint is told of: everything where none is named. None where there is no endpoint.
     pub(crate) topics: Option<Vec<Topic>>,
     /// Turns between two snapshots of an entity.
@@ -109,8 +112,9 @@ impl Script {
         }
         let odds = Odds::draw(&mut rng);
         let windows = BTreeMap::from([(Severity::P1, Span::from_hours(7))]);
-        let policy =
-            Policy { windows: BTreeMap::from([(IssueType::Technical, windows)]), ..Policy::default() };
+        let business_hours = rng.random_bool(0.5);
+        let usual = if business_hours { office() } else { Policy::default() };
+        let policy = Policy { windows: BTreeMap::from([(IssueType::Technical, windows)]), ..usual };
         let snapshot_every = if rng.random_bool(0.5) { rng.random_range(1..12) } else { 64 };
         let acts = rng.random_range(0..8) * people;
         let topics = match rng.random_range(0..4) {
@@ -121,7 +125,7 @@ impl Script {
             }
             _ => None,
         };
-        Self { start, calm, customers, storms, odds, policy, topics, snapshot_every, acts }
+        Self { start, calm, customers, storms, odds, policy, business_hours, topics, snapshot_every, acts }
     }
 
     /// The storm that rages at `at` over a provider, if one does.
@@ -166,6 +170,27 @@ impl Odds {
             long_down,
             not_now,
         }
+    }
+}
+
+/// A policy whose clocks run by office hours.
+fn office() -> Policy {
+    let day = || vec!["09:00-17:00".to_owned()];
+    let hours = Hours {
+        mon: day(),
+        tue: day(),
+        wed: day(),
+        thu: day(),
+        fri: day(),
+        sat: Vec::new(),
+        sun: Vec::new(),
+    };
+    let spec = CalendarSpec { timezone: "Europe/Vienna".to_owned(), hours, holidays: Vec::new() };
+    let tier = Tier { calendar: Some("office".to_owned()), ..Tier::default() };
+    Policy {
+        calendars: BTreeMap::from([("office".to_owned(), Calendar::new(&spec).unwrap())]),
+        tiers: BTreeMap::from([(SlaTier::Standard, tier)]),
+        ..Policy::default()
     }
 }
 

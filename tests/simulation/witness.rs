@@ -37,6 +37,8 @@ pub(crate) struct Witness {
 pub(crate) struct Told {
     pub(crate) events: Vec<Event>,
     pub(crate) statuses: Vec<(Timestamp, Status)>,
+    /// The same, each from when it counts: what a customer's message moves from its receipt.
+    pub(crate) moves: Vec<(Timestamp, Status)>,
     /// When its customer's messages came in, and when they were taken.
     pub(crate) asked: Vec<(Timestamp, Timestamp)>,
     /// Who wrote.
@@ -86,12 +88,17 @@ impl Witness {
         if record.stream.kind != Conversation::KIND {
             return Ok(());
         }
+        let mut received = None;
         for event in engine.recorded::<Conversation>(record)? {
             let told = self.conversations.entry(id).or_default();
             match &event {
                 Event::Opened { at, .. } => told.statuses.push((*at, Status::Open)),
-                Event::StateChanged { at, to, .. } => told.statuses.push((*at, *to)),
+                Event::StateChanged { at, to, .. } => {
+                    told.statuses.push((*at, *to));
+                    told.moves.push((received.unwrap_or(*at), *to));
+                }
                 Event::MessageReceived { at, message, .. } => {
+                    received = Some(message.received_at);
                     told.asked.push((message.received_at, *at));
                     told.from = message.from.first().map(ToString::to_string);
                     let from = told.from.clone();
