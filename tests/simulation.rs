@@ -127,7 +127,7 @@ fn timers_that_are_not_armed_are_found_out() {
 
 #[test]
 fn an_activity_that_is_done_and_stays_is_found_out() {
-    fails(Twist::ActivitiesStay, "activit");
+    fails(Twist::ActivitiesStay, "does not come to rest");
 }
 
 #[test]

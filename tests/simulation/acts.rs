@@ -58,8 +58,8 @@ pub(crate) enum Request {
     /// A known customer, or the endpoint: repeated under the same id.
     Register(usize),
     Endpoint,
-    /// What may be lost.
-    Other(&'static str),
+    /// What may be lost, by its name in the trace.
+    Other(#[expect(dead_code, reason = "it is told by its debug form")] &'static str),
 }
 
 /// How the engine answered.

@@ -62,6 +62,8 @@ pub(crate) struct Life {
     engine: Arc<Mutex<Option<Engine>>>,
     /// Whether the group that was begun is durable.
     pub(crate) synced: bool,
+    /// Whether a group was answered that is not durable: only in a world with that twist.
+    pub(crate) owes_sync: bool,
 }
 
 impl Life {
@@ -108,7 +110,7 @@ impl Life {
             // Without an engine the process ends, and the simulation sees that nothing goes on.
             *started.lock().unwrap() = engine.ok();
         });
-        Self { number, stepper, committer, clock, store, crashes, engine, synced: false }
+        Self { number, stepper, committer, clock, store, crashes, engine, synced: false, owes_sync: false }
     }
 
     /// The engine, once it has started.
@@ -128,7 +130,8 @@ impl Life {
 
     /// Whether nothing can go on but by what comes from outside.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.stepper.ready().is_empty() && self.committer.waiting() == 0 && !self.committer.has_begun()
+        let idle = self.committer.waiting() == 0 && !self.committer.has_begun() && !self.owes_sync;
+        idle && self.stepper.ready().is_empty()
     }
 
     /// The process ends as it stands; what was durable is left.

@@ -46,7 +46,10 @@ const STARTS_MAX: u32 = 20;
 pub(crate) const FAULT: &str = "a fault was put into this turn";
 
 /// A run that needs more steps than this goes round in circles.
-const STEPS_MAX: u64 = 400_000;
+const STEPS_MAX: u64 = 100_000;
+
+/// And sooner where it is meant to fail.
+const TWISTED_STEPS_MAX: u64 = 20_000;
 
 /// How a run ended.
 pub(crate) struct Ended {
@@ -211,7 +214,8 @@ impl Simulation {
             let settled = up_since.max(self.world.script.calm) + SETTLED_AFTER;
             let end = settled + AFTERWARDS;
             self.steps += 1;
-            if self.steps > STEPS_MAX {
+            let most = if self.twist == Twist::None { STEPS_MAX } else { TWISTED_STEPS_MAX };
+            if self.steps > most {
                 return Err(format!("it does not come to rest: {:?}", self.life.stepper.ready()));
             }
             if self.is_calm() {
@@ -265,16 +269,19 @@ impl Simulation {
         let rare = |rate: u32| if calm { 0 } else { rate };
         let menu = [
             (Step::Poll, if ready.is_empty() { 0 } else { 600 }),
-            (Step::Begin, if waiting > 0 && !begun { 10 * disk } else { 0 }),
+            (Step::Begin, if waiting > 0 && !begun && !self.life.owes_sync { 10 * disk } else { 0 }),
             (Step::Sync, if begun && !self.life.synced { 10 * disk } else { 0 }),
-            (Step::End, if begun && self.life.synced { 10 * disk } else { 0 }),
+            (Step::End, if (begun && self.life.synced) || self.life.owes_sync { 10 * disk } else { 0 }),
             (Step::Try, if tries.is_empty() { 0 } else { 150 }),
             (Step::Outside, if due { 100 } else { 0 }),
             (Step::Passivate, rare(self.odds().passivation)),
             (Step::Crash, rare(self.odds().crash)),
             (Step::Moment, if quiet && !tries.is_empty() { 150 } else { rare(3) }),
             (Step::Die, rare(self.odds().death)),
-            (Step::BreakDisk, if waiting > 0 && !begun { rare(self.odds().broken_disk) } else { 0 }),
+            (
+                Step::BreakDisk,
+                if waiting > 0 && !begun && !self.life.owes_sync { rare(self.odds().broken_disk) } else { 0 },
+            ),
         ];
         let total: u32 = menu.iter().map(|(_, weight)| weight).sum();
         if total == 0 {
@@ -308,12 +315,17 @@ impl Simulation {
                 if self.twist == Twist::AnswersBeforeDurable {
                     // Whoever waited is told already; a process that ends now has told too much.
                     self.life.committer.end();
+                    self.life.owes_sync = true;
                     self.look()?;
                 } else {
                     self.note("durable");
                     self.life.store.faults().sync();
+                    self.life.synced = true;
                 }
-                self.life.synced = true;
+            }
+            Step::End if self.life.owes_sync => {
+                self.life.owes_sync = false;
+                self.life.store.faults().sync();
             }
             Step::End => self.end_group()?,
             Step::Try => self.judge(&tries),
@@ -344,10 +356,6 @@ impl Simulation {
                 self.hear();
                 self.die()?;
             }
-        }
-        if self.twist == Twist::AnswersBeforeDurable && !self.life.committer.has_begun() && self.life.synced {
-            self.life.store.faults().sync();
-            self.life.synced = false;
         }
         Ok(())
     }
@@ -453,6 +461,8 @@ impl Simulation {
     }
 
     fn look_at_silence(&mut self) -> Result<(), String> {
+        // What became durable as a process ended, or while it started, has not been looked at.
+        self.look()?;
         silence::check(self)?;
         clocks::check(self)
     }

@@ -99,14 +99,7 @@ impl Case<'_> {
 
     /// What happened, a line each.
     fn story(&self) -> String {
-        let mut lines: Vec<(Timestamp, String)> = Vec::new();
-        for event in &self.told.events {
-            let said = match event {
-                Event::ClocksChanged { .. } | Event::SlaWarned { .. } | Event::Reminded { .. } => continue,
-                other => format!("{other:?}").chars().take(260).collect(),
-            };
-            lines.push((event.at(), said));
-        }
+        let mut lines: Vec<(Timestamp, String)> = self.told.lines();
         for said in &self.heard {
             let line = format!("== {} took {}; bounced {:?}", said.channel, said.message_id, said.bounced_at);
             lines.push((said.at, line));

@@ -47,6 +47,21 @@ pub(crate) struct Told {
     pub(crate) taken: BTreeSet<MessageId>,
 }
 
+impl Told {
+    /// What was recorded, a line each.
+    pub(crate) fn lines(&self) -> Vec<(Timestamp, String)> {
+        let tells = |event: &&Event| {
+            !matches!(event, Event::ClocksChanged { .. } | Event::SlaWarned { .. } | Event::Reminded { .. })
+        };
+        let line = |event: &Event| (event.at(), format!("{event:?}").chars().take(260).collect());
+        self.events.iter().filter(tells).map(line).collect()
+    }
+
+    pub(crate) fn story(&self) -> String {
+        self.lines().iter().map(|(at, line)| format!("    {at} {line}\n")).collect()
+    }
+}
+
 impl Witness {
     /// Reads what has become durable; says what cannot be.
     pub(crate) fn look(&mut self, engine: &Engine, world: &World) -> Result<(), String> {
