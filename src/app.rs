@@ -306,7 +306,7 @@ async fn start_engine(
 
 /// Registers every workflow and view of the server; `channels` performs what conversations ask of the world, `within`
 /// what entities tell each other, `alarms` what endpoints ask.
-pub(crate) fn workflows(
+pub fn workflows(
     builder: EngineBuilder,
     channels: impl Performer<Conversation>,
     within: impl Performer<Resolution> + Performer<Customer> + Clone,

@@ -20,7 +20,6 @@ use throughline_workflows::{
     time::{Span, Timestamp},
     workflow::{ActivityError, By, Cause, CauseKind},
 };
-use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
@@ -32,6 +31,7 @@ use crate::{
     performer::{Admission, AnyPerformer, Attempt, Outcome, activity_id},
     rehydrate::RecordMeta,
     reports,
+    runner::Tasks,
     shared::Shared,
 };
 
@@ -55,7 +55,7 @@ struct UnderWay {
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
     let mut pauses = shared.host.pauses.changes();
-    let mut tries = JoinSet::new();
+    let mut tries = shared.host.runner.tasks("activities: a try");
     let mut under_way = UnderWay::default();
     loop {
         progress.mark_unchanged();
@@ -71,6 +71,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         shared.gauges.activities_in_flight(under_way.keys.len());
         let full = under_way.keys.len() >= shared.host.options.activities_in_flight;
         tokio::select! {
+            biased;
             () = shared.host.draining.cancelled() => break,
             Some(done) = tries.join_next() => finish(&shared, done, &mut under_way),
             _ = pauses.changed(), if !full => {}
@@ -84,7 +85,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     while tries.join_next().await.is_some() {}
 }
 
-fn finish(shared: &Shared, done: Result<PendingActivity, tokio::task::JoinError>, under_way: &mut UnderWay) {
+fn finish(shared: &Shared, done: Result<PendingActivity, String>, under_way: &mut UnderWay) {
     if let Ok(activity) = done {
         shared.trying.end(&activity.key);
         under_way.keys.remove(&activity.key);
@@ -104,7 +105,7 @@ async fn sleep_until(shared: &Shared, at: Option<Timestamp>) {
 /// Starts what is ready and free to go; returns when the next pending one is ready.
 async fn start_ready(
     shared: &Arc<Shared>,
-    tries: &mut JoinSet<PendingActivity>,
+    tries: &mut Tasks<PendingActivity>,
     under_way: &mut UnderWay,
 ) -> Result<Option<Timestamp>, String> {
     let journal = &shared.host.journal;
@@ -333,7 +334,7 @@ async fn mark(shared: &Shared, pending: &PendingActivity) -> Option<PendingActiv
         Err(CommitError::AlreadyDone) => None,
         Err(error) => {
             tracing::warn!(%error, "the beginning of a try could not be recorded, so it does not begin");
-            tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+            shared.host.runner.sleep(backoff::hand_over(pending.attempts + 1)).await;
             None
         }
     }
@@ -377,7 +378,7 @@ async fn drop_unwanted(shared: &Shared, pending: &PendingActivity, entity: &Enti
     let consume = vec![PendingKey::Activity(pending.key.clone())];
     if let Err(error) = shared.commit_essential(Append { consume, unhold, ..Append::default() }).await {
         tracing::warn!(%error, "an unwanted activity could not be dropped; it is looked at again");
-        tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+        shared.host.runner.sleep(backoff::hand_over(pending.attempts + 1)).await;
     }
 }
 
@@ -444,7 +445,7 @@ async fn move_to(shared: &Shared, pending: &PendingActivity, wait: Span, attempt
         }
         if let Err(error) = shared.commit_essential(append).await {
             tracing::error!(%error, "a failed activity could not be put off");
-            tokio::time::sleep(backoff::hand_over(attempts)).await;
+            shared.host.runner.sleep(backoff::hand_over(attempts)).await;
         }
     }
 }
@@ -502,7 +503,7 @@ async fn settle(
             Append { consume, unhold, dead_letters: letter.into_iter().collect(), ..Append::default() };
         if let Err(error) = shared.commit_essential(append).await {
             tracing::warn!(%error, "an activity's outcome could not be recorded; it is tried again");
-            tokio::time::sleep(backoff::hand_over(pending.attempts + 1)).await;
+            shared.host.runner.sleep(backoff::hand_over(pending.attempts + 1)).await;
         }
         return;
     };
@@ -546,8 +547,9 @@ async fn settle(
         }
         tracing::warn!(?refusal, tries, "an outcome could not be handed over and is handed over again");
         tokio::select! {
-            () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+            biased;
             () = shared.host.draining.cancelled() => return,
+            () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
         }
     }
 }

@@ -287,7 +287,7 @@ impl Engine {
         let tasks =
             std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let all = futures::future::join_all(tasks);
-        if tokio::time::timeout(host.options.drain_timeout, all).await.is_err() {
+        if host.runner.timeout(host.options.drain_timeout, all).await.is_err() {
             tracing::warn!("some work did not finish in time; it is pending and goes on at the next start");
         }
         let left = host.options.drain_timeout.saturating_sub(watch.elapsed());

@@ -33,6 +33,9 @@ pub(crate) trait AnyTurn: Send {
     fn version(&self) -> u64;
     /// What it holds in memory, where it has read itself.
     fn held(&self) -> Option<Held>;
+    /// What contradicts itself of what is kept of it, in memory and beside its journal.
+    #[cfg(feature = "testing")]
+    fn contradiction(&self) -> Option<String>;
     /// The name of the order's command.
     fn command_name(&self, order: &Order) -> String;
     /// The span of the order's turn, inside the one `around` its delivery.
@@ -54,6 +57,11 @@ impl<W: Workflow> AnyTurn for Turn<W> {
 
     fn held(&self) -> Option<Held> {
         Turn::held(self)
+    }
+
+    #[cfg(feature = "testing")]
+    fn contradiction(&self) -> Option<String> {
+        Turn::contradiction(self)
     }
 
     fn command_name(&self, order: &Order) -> String {
@@ -161,41 +169,51 @@ impl Actor for EntityActor {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        state.answer(message).await.map_err(Into::into)
+    }
+}
+
+impl EntityArguments {
+    /// Does what is asked, and answers it.
+    ///
+    /// # Errors
+    /// What a crash said: the state is no longer trusted, and whoever owns this must end with it.
+    pub(crate) async fn answer(&mut self, message: EntityMessage) -> Result<(), String> {
         match message {
             EntityMessage::Take(delivery)
-                if delivery.order.yields && state.host.pauses.holds(&state.entity) =>
+                if delivery.order.yields && self.host.pauses.holds(&self.entity) =>
             {
-                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                self.gauges.depth.fetch_sub(1, Ordering::Relaxed);
                 let _ = delivery.reply.send(Err(Refusal::Paused)); // The caller may have stopped waiting.
                 Ok(())
             }
             EntityMessage::Take(delivery) => {
                 delivery.started.store(true, Ordering::Release);
-                note(&state.gauges, state.host.clock.now(), state.turns.command_name(&delivery.order));
+                note(&self.gauges, self.host.clock.now(), self.turns.command_name(&delivery.order));
                 let (order, around) = (&delivery.order, delivery.span);
-                let turn = state.turns.span(order, &around);
+                let turn = self.turns.span(order, &around);
                 // Where nobody looks at turns, what is logged in one still stands in the span around it.
                 let span = if turn.is_disabled() { around } else { turn };
-                let answer = state.turns.take(order).instrument(span).await;
-                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
-                state.gauges.version.store(state.turns.version(), Ordering::Relaxed);
+                let answer = self.turns.take(order).instrument(span).await;
+                self.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                self.gauges.version.store(self.turns.version(), Ordering::Relaxed);
                 let crashed = match &answer {
                     Err(Refusal::Crashed { panic, .. }) => Some(panic.clone()),
                     _ => None,
                 };
                 let _ = delivery.reply.send(answer); // The caller may have stopped waiting.
-                crashed.map_or(Ok(()), |panic| Err(panic.into()))
+                crashed.map_or(Ok(()), Err)
             }
             EntityMessage::Rearm { reply } => {
-                let answer = state.turns.rearm().await;
-                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                let answer = self.turns.rearm().await;
+                self.gauges.depth.fetch_sub(1, Ordering::Relaxed);
                 let crashed = matches!(answer, Err(Refusal::Crashed { .. }));
                 let _ = reply.send(answer); // The sweep may have been stopped.
-                if crashed { Err("its deadlines crashed".into()) } else { Ok(()) }
+                if crashed { Err("its deadlines crashed".to_owned()) } else { Ok(()) }
             }
             EntityMessage::Show { reply } => {
-                state.gauges.depth.fetch_sub(1, Ordering::Relaxed);
-                let _ = reply.send(state.turns.held()); // Whoever asked may have gone.
+                self.gauges.depth.fetch_sub(1, Ordering::Relaxed);
+                let _ = reply.send(self.turns.held()); // Whoever asked may have gone.
                 Ok(())
             }
         }

@@ -76,7 +76,7 @@ impl Engine {
             }
             Ok(FeedWindow { reached, ..FeedWindow::default() })
         };
-        match tokio::time::timeout(patience, waiting).await {
+        match self.shared.host.runner.timeout(patience, waiting).await {
             Ok(found) => found,
             Err(_) => Ok(FeedWindow { reached, ..FeedWindow::default() }),
         }
@@ -90,7 +90,7 @@ impl Engine {
     ) -> Result<FeedWindow, String> {
         let shared = self.shared.clone();
         let read = move || window(&shared, tenant.as_ref(), after, most);
-        tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
+        self.shared.host.runner.read(read).await?
     }
 
     /// The end of the durable feed, whose hash stands for everything.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, Minter},
     pauses::Pauses,
+    runner::Runner,
     tenants::Tenants,
 };
 
@@ -21,6 +22,8 @@ pub(crate) struct Host {
     pub(crate) tenants: Tenants,
     pub(crate) pauses: Pauses,
     pub(crate) options: EngineOptions,
+    /// Where work is begun.
+    pub(crate) runner: Runner,
     /// Cancelled when the engine begins to drain: no new intake, timers or attempts.
     pub(crate) draining: CancellationToken,
 }
@@ -66,6 +69,9 @@ pub struct EngineOptions {
     /// The fault that a test has put in.
     #[cfg(feature = "testing")]
     pub fault: Option<TurnFault>,
+    /// What a simulation puts in the runtime's place.
+    #[cfg(feature = "testing")]
+    pub stepper: Option<crate::stepper::Stepper>,
 }
 
 impl Default for EngineOptions {
@@ -85,6 +91,8 @@ impl Default for EngineOptions {
             settle_timeout: Duration::from_secs(60),
             #[cfg(feature = "testing")]
             fault: None,
+            #[cfg(feature = "testing")]
+            stepper: None,
         }
     }
 }

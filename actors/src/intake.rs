@@ -27,7 +27,6 @@ use throughline_workflows::{
     message::{Address, Inbound},
     workflow::{By, Cause, CauseKind, Workflow},
 };
-use tokio::task::JoinSet;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -36,6 +35,7 @@ use crate::{
     backoff, dead_letters,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
     rehydrate,
+    runner::Tasks,
     shared::{Rest, Shared},
 };
 
@@ -66,7 +66,7 @@ const YIELDING: usize = 16;
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
     let mut lanes = Lanes::default();
-    let mut working: JoinSet<(Lane, Handled)> = JoinSet::new();
+    let mut working: Tasks<(Lane, Handled)> = shared.host.runner.tasks("intake: a message");
     let mut pauses = shared.host.pauses.changes();
     let (mut reached, mut again) = (0, None);
     // The last change of pauses that was acted upon, and whether parked lanes are to go on.
@@ -121,6 +121,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         shared.gauges.intake_rests(rests.then_some(Rest { reached, change: seen }));
         let goes_on = more || again.is_some() || unpark;
         tokio::select! {
+            biased;
             () = shared.host.draining.cancelled() => break,
             Some(done) = working.join_next() => {
                 let mut done = Some(done);
@@ -226,8 +227,9 @@ async fn handle(shared: &Shared, queued: &Queued) -> Handled {
             }
             tracing::warn!(?refusal, tries, "a message could not be placed and is tried again");
             tokio::select! {
-                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+                biased;
                 () = shared.host.draining.cancelled() => return Handled::Placed,
+                () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
             }
         }
     }
@@ -435,10 +437,8 @@ async fn card_of(
 ) -> Result<(CustomerCard, Standing), Refusal> {
     let entity = EntityRef::of::<Customer>(tenant, customer.0);
     let journal = shared.host.journal.clone();
-    let live = tokio::task::spawn_blocking(move || rehydrate::load::<Customer>(&journal, &entity, None))
-        .await
-        .map_err(|error| Refusal::Damaged(error.to_string()))?
-        .map_err(Refusal::Damaged)?;
+    let read = move || rehydrate::load::<Customer>(&journal, &entity, None);
+    let live = shared.host.runner.read(read).await.and_then(|live| live).map_err(Refusal::Damaged)?;
     let facts = live.state.facts();
     let card = CustomerCard {
         id: customer,

@@ -84,7 +84,7 @@ impl Engine {
             }
             Ok(events)
         };
-        let events = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
+        let events = self.shared.host.runner.read(read).await?;
         self.barrier().await?;
         events
     }
@@ -100,9 +100,8 @@ impl Engine {
     ) -> Result<Option<(W::State, u64)>, String> {
         let entity = EntityRef::of::<W>(tenant, id);
         let journal = self.shared.host.journal.clone();
-        let live = tokio::task::spawn_blocking(move || rehydrate::load::<W>(&journal, &entity, None))
-            .await
-            .map_err(|error| error.to_string())??;
+        let read = move || rehydrate::load::<W>(&journal, &entity, None);
+        let live = self.shared.host.runner.read(read).await??;
         self.barrier().await?;
         Ok((live.version > 0).then_some((live.state, live.version)))
     }
@@ -125,10 +124,8 @@ impl Engine {
         let (inspector, journal) = (registered.inspector.clone(), self.shared.host.journal.clone());
         let asked = entity.clone();
         let read = move || inspector.state(&journal, &asked, version);
-        let found = tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|error| InspectError::Unreadable(error.to_string()))?
-            .map_err(InspectError::Unreadable)?;
+        let read = self.shared.host.runner.read(read).await;
+        let found = read.and_then(|found| found).map_err(InspectError::Unreadable)?;
         self.barrier().await.map_err(InspectError::Unreadable)?;
         let Some((at, state, mut timers)) = found else { return Ok(None) };
         if let Some(wanted) = version
@@ -176,9 +173,8 @@ impl Engine {
         };
         let entity = EntityRef { tenant: tenant.clone(), kind, id };
         let (inspector, journal) = (registered.inspector.clone(), self.shared.host.journal.clone());
-        let history = tokio::task::spawn_blocking(move || inspector.history(&journal, &entity))
-            .await
-            .map_err(|error| InspectError::Unreadable(error.to_string()))?;
+        let read = move || inspector.history(&journal, &entity);
+        let history = self.shared.host.runner.read(read).await.map_err(InspectError::Unreadable)?;
         self.barrier().await.map_err(InspectError::Unreadable)?;
         history.map_err(InspectError::Unreadable)
     }
@@ -305,7 +301,7 @@ impl Engine {
             }
             Ok(found)
         };
-        tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
+        self.shared.host.runner.read(read).await?
     }
 
     fn activity_row(&self, pending: PendingActivity) -> ActivityRow {

@@ -40,6 +40,8 @@ pub mod replay;
 pub mod retries;
 pub mod settle;
 #[cfg(feature = "testing")]
+pub mod stepper;
+#[cfg(feature = "testing")]
 pub mod testing;
 
 mod activities;
@@ -49,6 +51,7 @@ mod idempotency;
 mod rehydrate;
 mod relay;
 mod reports;
+mod runner;
 mod shard;
 mod shared;
 mod supervisor;

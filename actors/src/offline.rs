@@ -14,17 +14,14 @@ use std::{
 use throughline_storage::{
     append::{Append, StreamId},
     codec,
-    envelope::Armed,
     journal::Journal,
     keys, projections,
 };
-use throughline_workflows::workflow::Workflow;
 
 use crate::{
     introspect::inspector::AnyInspector,
     order::{EntityRef, panic_text},
     projector::{self, AnyView},
-    rehydrate,
     upkeep::Rearmed,
 };
 
@@ -127,10 +124,14 @@ impl Offline {
         };
         let entity = EntityRef { tenant, kind, id: stream.entity };
         let with_timers = rearmed.get(kind).copied().unwrap_or(false);
-        let compared =
-            catch_unwind(AssertUnwindSafe(|| inspector.compare(&self.journal, &entity, with_timers)));
+        let compared = catch_unwind(AssertUnwindSafe(|| inspector.replay(&self.journal, &entity, None)));
         match compared {
-            Ok(Ok(found)) => found.into_iter().for_each(differs),
+            Ok(Ok(compared)) => {
+                let differences = compared.differences.into_iter();
+                differences
+                    .filter(|difference| with_timers || difference.against != "timers")
+                    .for_each(|difference| differs(difference.to_string()));
+            }
             Ok(Err(error)) => differs(format!("it cannot be replayed: {error}")),
             Err(panic) => differs(format!("replaying it panics: {}", panic_text(&*panic))),
         }
@@ -189,59 +190,4 @@ impl Offline {
         }
         Ok((rebuilt, damaged))
     }
-}
-
-/// Replays one entity of workflow `W` and says what is not as it follows from its events.
-///
-/// # Errors
-/// Why it cannot be replayed.
-pub(crate) fn compare<W: Workflow>(
-    journal: &Journal,
-    entity: &EntityRef,
-    with_timers: bool,
-) -> Result<Vec<String>, String> {
-    let stream = entity.stream();
-    let snapshot = journal.snapshot(&stream).map_err(|error| error.to_string())?;
-    let snapshot = snapshot.filter(|snapshot| snapshot.state_revision == W::STATE_REVISION);
-    let mut found = Vec::new();
-    let mut state = W::State::default();
-    let (mut version, mut armed): (u64, Vec<Armed>) = (0, Vec::new());
-    for stored in journal.records(&stream, ..) {
-        let stored = stored.map_err(|error| error.to_string())?;
-        let record = stored.decode().map_err(|error| error.to_string())?;
-        for bytes in &record.events {
-            W::evolve(&mut state, &rehydrate::event::<W>(bytes, entity, record.version)?);
-        }
-        (version, armed) = (record.version, record.armed);
-        let Some(snapshot) = snapshot.as_ref().filter(|snapshot| snapshot.version == version) else {
-            continue;
-        };
-        match codec::decode::<W::State>(&snapshot.state) {
-            Ok(kept) if kept == state => {}
-            Ok(_) => found
-                .push(format!("the snapshot at version {version} holds another state than its events make")),
-            Err(error) => found.push(format!("the snapshot at version {version} cannot be read: {error}")),
-        }
-        if snapshot.armed != armed {
-            found.push(format!("the snapshot at version {version} holds other timers than its record"));
-        }
-    }
-    if with_timers {
-        let wanted: Vec<Armed> = W::deadlines(&state)
-            .iter()
-            .map(|(deadline, due)| Armed { name: deadline.to_string(), due_ms: due.as_millis() })
-            .collect();
-        if wanted != armed {
-            let (wanted, armed) = (names(&wanted), names(&armed));
-            found.push(format!(
-                "at version {version} the timers {armed} are armed, and its state asks for {wanted}"
-            ));
-        }
-    }
-    Ok(found)
-}
-
-fn names(armed: &[Armed]) -> String {
-    let names: Vec<String> = armed.iter().map(|armed| format!("{}@{}", armed.name, armed.due_ms)).collect();
-    format!("[{}]", names.join(", "))
 }

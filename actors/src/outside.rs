@@ -65,7 +65,7 @@ impl Engine {
     ) -> Result<Window, String> {
         let shared = self.shared.clone();
         let read = move || read_window(&shared, tenant.as_ref(), after, most, &wanted);
-        tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
+        self.shared.host.runner.read(read).await?
     }
 
     /// Waits for durable events after `seq`. Answers false when the engine drains or its store has failed: then there
@@ -74,6 +74,7 @@ impl Engine {
         let mut progress = self.shared.host.journal.progress();
         let news = progress.wait_for(|progress| progress.seq > seq || progress.failed.is_some());
         tokio::select! {
+            biased;
             () = self.shared.host.draining.cancelled() => false,
             news = news => news.is_ok_and(|progress| progress.failed.is_none()),
         }

@@ -31,6 +31,7 @@ use uuid::Uuid;
 use crate::{
     order::EntityRef,
     rehydrate::{self, RecordMeta},
+    runner::Runner,
     shared::Shared,
 };
 
@@ -142,8 +143,9 @@ pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(RETRY_PAUSE) => {}
+            biased;
             () = shared.host.draining.cancelled() => return,
+            () = shared.host.runner.sleep(RETRY_PAUSE) => {}
         }
     };
     projected.send_replace(projector.lowest());
@@ -160,13 +162,15 @@ pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
             Err(error) => {
                 tracing::error!(%error, "views could not be fed and are fed again");
                 tokio::select! {
-                    () = tokio::time::sleep(RETRY_PAUSE) => continue,
+                    biased;
                     () = shared.host.draining.cancelled() => return,
+                    () = shared.host.runner.sleep(RETRY_PAUSE) => continue,
                 }
             }
         }
         let reached = projector.lowest();
         tokio::select! {
+            biased;
             () = shared.host.draining.cancelled() => return,
             _ = progress.wait_for(|progress| progress.seq > reached) => {}
         }
@@ -225,16 +229,15 @@ impl Projector {
         let all = self.batches.is_multiple_of(CHECKPOINT_EVERY);
         // Given back once the rows are stored as they are known here.
         let mut known = std::mem::take(&mut self.known);
-        let folded = tokio::task::spawn_blocking(move || {
+        let fold = move || {
             let views: Vec<&dyn AnyView> = shared_too.views.iter().map(|view| &**view).collect();
             let journal = &shared_too.host.journal;
             let folded = fold_batch(journal, &views, after, &checkpoints, all, &mut known)?;
             Ok::<_, String>((folded, known))
-        })
-        .await
-        .map_err(|error| error.to_string())??;
-        let (Some(folded), known) = folded else {
-            self.known = folded.1;
+        };
+        let (folded, known) = shared.host.runner.read(fold).await??;
+        let Some(folded) = folded else {
+            self.known = known;
             return Ok(false);
         };
         for (kind, entity, error) in folded.damaged {
@@ -387,6 +390,7 @@ fn fold_record(
 pub struct Views {
     journal: Journal,
     projected: watch::Receiver<u64>,
+    runner: Runner,
 }
 
 /// One page of a list.
@@ -415,8 +419,8 @@ pub enum ViewError {
 }
 
 impl Views {
-    pub(crate) fn new(journal: Journal, projected: watch::Receiver<u64>) -> Self {
-        Self { journal, projected }
+    pub(crate) fn new(journal: Journal, projected: watch::Receiver<u64>, runner: Runner) -> Self {
+        Self { journal, projected, runner }
     }
 
     /// How far the lists are.
@@ -430,7 +434,7 @@ impl Views {
     /// [`ViewError::Behind`] if they do not within `patience`.
     pub async fn wait_for(&self, seq: u64, patience: Duration) -> Result<(), ViewError> {
         let mut projected = self.projected.clone();
-        let waited = tokio::time::timeout(patience, projected.wait_for(|reached| *reached >= seq)).await;
+        let waited = self.runner.timeout(patience, projected.wait_for(|reached| *reached >= seq)).await;
         match waited {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(ViewError::Behind { reached: self.reached(), wanted: seq }),
@@ -468,7 +472,7 @@ impl Views {
                 }
             }
         };
-        tokio::task::spawn_blocking(page).await.map_err(|error| ViewError::Unreadable(error.to_string()))?
+        self.runner.read(page).await.map_err(ViewError::Unreadable)?
     }
 
     /// The first row in the view's order; none where there is none.

@@ -9,7 +9,7 @@
 //! that it is told from the feed, from where it is, as fast as it takes them. The others do not notice.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -77,6 +77,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 let reached = rests.reached;
                 relay = Some(rests);
                 tokio::select! {
+                    biased;
                     () = shared.host.draining.cancelled() => {}
                     _ = progress.wait_for(|progress| progress.seq > reached) => {}
                 }
@@ -85,8 +86,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Err(error) => {
                 tracing::error!(%error, "endpoints could not be told of events; tried again");
                 tokio::select! {
+                    biased;
                     () = shared.host.draining.cancelled() => {}
-                    () = tokio::time::sleep(RETRY_PAUSE) => {}
+                    () = shared.host.runner.sleep(RETRY_PAUSE) => {}
                 }
             }
         }
@@ -116,8 +118,7 @@ async fn step(shared: &Arc<Shared>, relay: Option<Relay>) -> Result<Step, String
         }),
         Some(mut relay) => relay.read(&reading).map(|stretch| (relay, stretch)),
     };
-    let (mut relay, stretch) =
-        tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())??;
+    let (mut relay, stretch) = shared.host.runner.read(read).await??;
     let Some(stretch) = stretch else { return Ok(Step::AtRest(relay)) };
     let told = !stretch.telling.is_empty();
     // Endpoints do not wait for each other; each is told in order.
@@ -195,7 +196,7 @@ struct Relay {
     reached: u64,
     kept: u64,
     /// The active ones.
-    endpoints: HashMap<String, HashMap<Uuid, Known>>,
+    endpoints: BTreeMap<String, BTreeMap<Uuid, Known>>,
 }
 
 impl Relay {
@@ -208,7 +209,7 @@ impl Relay {
         };
         // Whoever is registered after this is found in the feed after it.
         let head = journal.head().seq;
-        let mut relay = Self { reached: kept.reached, kept: kept.reached, endpoints: HashMap::new() };
+        let mut relay = Self { reached: kept.reached, kept: kept.reached, endpoints: BTreeMap::new() };
         for tenant in shared.host.tenants.names() {
             let mut after = None;
             loop {
@@ -222,7 +223,7 @@ impl Relay {
             }
         }
         // What happened before the first of them was registered is nobody's business.
-        let since = relay.endpoints.values().flat_map(HashMap::values).map(|known| known.since).min();
+        let since = relay.endpoints.values().flat_map(BTreeMap::values).map(|known| known.since).min();
         let from = since.map_or(head, |since| since.saturating_sub(1).min(head));
         relay.reached = kept.reached.max(from);
         for (tenant, id, at) in kept.lagging {
@@ -261,7 +262,7 @@ impl Relay {
         let groups = journal.feed(self.reached, GROUPS_MAX).map_err(|error| error.to_string())?;
         let last_seq = groups.last().map_or(self.reached, |group| group.last_seq);
         // Before the events beside it: whoever is registered in this stretch is told of what comes after.
-        let changed: HashSet<_> = groups
+        let changed: BTreeSet<_> = groups
             .iter()
             .flat_map(|group| &group.entries)
             .filter(|entry| entry.stream.kind == Endpoint::KIND && changes(shared, entry))
@@ -488,8 +489,9 @@ async fn tell(shared: &Shared, entity: &EntityRef, notices: Vec<Notice>) -> bool
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+            biased;
             () = shared.host.draining.cancelled() => return false,
+            () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
         }
     }
 }

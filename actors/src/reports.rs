@@ -214,7 +214,7 @@ pub(crate) async fn bury(shared: &Shared, pending: &PendingActivity, why: String
 async fn finish(shared: &Shared, append: Append) {
     if let Err(error) = shared.commit_essential(append).await {
         tracing::warn!(%error, "what became of a provider's report could not be recorded; it is tried again");
-        tokio::time::sleep(backoff::hand_over(1)).await;
+        shared.host.runner.sleep(backoff::hand_over(1)).await;
     }
 }
 

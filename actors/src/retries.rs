@@ -268,9 +268,9 @@ impl Engine {
                 found.extend(page.into_iter().filter(&wanted));
             }
         };
-        let looked = tokio::task::spawn_blocking(look).await;
+        let looked = self.shared.host.runner.read(look).await;
         looked
-            .map_err(|error| OperateError::Unreadable(error.to_string()))?
+            .map_err(OperateError::Unreadable)?
             .map_err(|error: ReadError| OperateError::Unreadable(error.to_string()))
     }
 }

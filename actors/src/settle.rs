@@ -86,10 +86,10 @@ impl Engine {
                         return Ok(());
                     }
                 }
-                tokio::time::sleep(LOOK_AGAIN).await;
+                self.shared.host.runner.sleep(LOOK_AGAIN).await;
             }
         };
-        match tokio::time::timeout(patience, settled).await {
+        match self.shared.host.runner.timeout(patience, settled).await {
             Ok(settled) => settled,
             Err(_) => Err(AdvanceError::Unsettled {
                 at: self.now(),

@@ -309,7 +309,7 @@ impl ShardState {
                 slot.leave();
                 slot.leave_takers.push(reply);
             }
-            Some(_) | None => tell(vec![reply]),
+            Some(_) | None => tell([reply]),
         }
     }
 
@@ -380,7 +380,7 @@ impl ShardState {
 }
 
 /// Tells those who wait for an entity to leave.
-fn tell(leave_takers: Vec<oneshot::Sender<()>>) {
+pub(crate) fn tell(leave_takers: impl IntoIterator<Item = oneshot::Sender<()>>) {
     for leave_taker in leave_takers {
         let _ = leave_taker.send(()); // They may have stopped waiting.
     }

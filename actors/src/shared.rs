@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -13,7 +13,7 @@ use throughline_storage::append::{
     Append, AppendClass, ClaimKey, ClaimLifetime, CommitError, DeadLetter, StreamId, Timer,
 };
 use throughline_workflows::ids::TenantId;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     projector::{AnyView, Views},
     replay,
     retries::Trying,
+    runner::Begun,
     supervisor::Registry,
 };
 
@@ -32,14 +33,14 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) host: Arc<Host>,
     pub(crate) registry: Registry,
-    pub(crate) kinds: HashMap<&'static str, Kind>,
+    pub(crate) kinds: BTreeMap<&'static str, Kind>,
     pub(crate) views: Vec<Box<dyn AnyView>>,
     /// The views as they are read.
     pub(crate) lists: Views,
     /// Why the engine is broken, once it is.
     pub(crate) broken: watch::Sender<Option<String>>,
     /// The engine's tasks, until it drains.
-    pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) tasks: Mutex<Vec<Begun<()>>>,
     pub(crate) gauges: TaskGauges,
     /// Customers known to have a name.
     pub(crate) named: intake::Named,

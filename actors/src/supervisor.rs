@@ -16,12 +16,15 @@ use std::{
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "testing")]
+use crate::stepper::mailroom::Mailroom;
 use crate::{
     backoff,
     entity::{Delivery, EntityMessage, TurnSource},
     host::Host,
     order::{EntityRef, Order, Receipt, Refusal},
     replay::Held,
+    runner::Elapsed,
     shard::{Resident, ShardActor, ShardArguments, ShardMessage},
 };
 
@@ -36,7 +39,10 @@ pub(crate) struct Registry {
     resident: Arc<Vec<Arc<AtomicUsize>>>,
     restarts: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
-    root: ActorRef<RootMessage>,
+    /// None in a simulation, which has no supervision tree.
+    root: Option<ActorRef<RootMessage>>,
+    #[cfg(feature = "testing")]
+    mailroom: Option<Mailroom>,
 }
 
 impl Registry {
@@ -45,6 +51,10 @@ impl Registry {
         host: Arc<Host>,
         kinds: HashMap<&'static str, Arc<dyn TurnSource>>,
     ) -> Result<Self, ractor::SpawnErr> {
+        #[cfg(feature = "testing")]
+        if let Some(stepper) = host.runner.stepper.clone() {
+            return Ok(Self::stepped(stepper, host, kinds));
+        }
         let shards: Shards = Arc::default();
         let count = host.options.shards.max(1);
         let resident = Arc::new((0..count).map(|_| Arc::default()).collect::<Vec<_>>());
@@ -57,7 +67,42 @@ impl Registry {
             restarts: restarts.clone(),
         };
         let (root, _) = Actor::spawn(None, root, ()).await?;
-        Ok(Self { host, shards, resident, restarts, closed: Arc::default(), root })
+        Ok(Self {
+            host,
+            shards,
+            resident,
+            restarts,
+            closed: Arc::default(),
+            root: Some(root),
+            #[cfg(feature = "testing")]
+            mailroom: None,
+        })
+    }
+
+    /// Without a supervision tree: entities are tasks of the stepper.
+    #[cfg(feature = "testing")]
+    fn stepped(
+        stepper: crate::stepper::Stepper,
+        host: Arc<Host>,
+        kinds: HashMap<&'static str, Arc<dyn TurnSource>>,
+    ) -> Self {
+        let restarts = Arc::new(AtomicU64::new(0));
+        let mailroom = Mailroom::new(stepper, host.clone(), kinds, restarts.clone());
+        Self {
+            host,
+            shards: Arc::default(),
+            resident: Arc::default(),
+            restarts,
+            closed: Arc::default(),
+            root: None,
+            mailroom: Some(mailroom),
+        }
+    }
+
+    /// Lets an entity leave memory once it has finished what it has; returns whether it was there.
+    #[cfg(feature = "testing")]
+    pub(crate) fn send_away(&self, entity: &EntityRef) -> bool {
+        self.mailroom.as_ref().is_some_and(|mailroom| mailroom.passivate(entity, None))
     }
 
     /// Sees an order through to its answer.
@@ -73,7 +118,7 @@ impl Registry {
                 span: tracing::Span::current(),
             };
             self.send(entity, EntityMessage::Take(Box::new(delivery)));
-            match tokio::time::timeout(self.host.options.turn_timeout, answer).await {
+            match self.host.runner.timeout(self.host.options.turn_timeout, answer).await {
                 Ok(Ok(answer)) => return answer,
                 Ok(Err(_closed)) if self.closed.load(Ordering::Acquire) => return Err(Refusal::Draining),
                 Ok(Err(_closed)) => {
@@ -82,18 +127,25 @@ impl Registry {
                         return Err(Refusal::Unknown);
                     }
                     lost += 1;
-                    tokio::time::sleep(backoff::hand_over(lost)).await;
+                    self.host.runner.sleep(backoff::hand_over(lost)).await;
                 }
-                Err(_elapsed) => return Err(Refusal::Unknown),
+                Err(Elapsed) => return Err(Refusal::Unknown),
             }
         }
     }
 
     /// Returns when the supervision tree has ended, or the engine begins to drain.
     pub(crate) async fn ended(self) {
+        let root = async {
+            match &self.root {
+                Some(root) => drop(root.wait(None).await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.root.wait(None) => {}
+            biased;
             () = self.host.draining.cancelled() => {}
+            () = root => {}
         }
     }
 
@@ -109,18 +161,22 @@ impl Registry {
     pub(crate) async fn passivate(&self, entity: &EntityRef) {
         let (reply, left) = oneshot::channel();
         self.tell(entity, ShardMessage::Passivate { entity: entity.clone(), reply });
-        let _ = tokio::time::timeout(self.host.options.turn_timeout, left).await; // A closed port: the shard ended.
+        let _ = self.host.runner.timeout(self.host.options.turn_timeout, left).await; // A closed port: the shard ended.
     }
 
     /// What an entity holds in memory; none where it is not there.
     pub(crate) async fn held(&self, entity: &EntityRef) -> Option<Held> {
         let (reply, answer) = oneshot::channel();
         self.tell(entity, ShardMessage::Show { entity: entity.clone(), reply });
-        tokio::time::timeout(self.host.options.turn_timeout, answer).await.ok()?.ok()?
+        self.host.runner.timeout(self.host.options.turn_timeout, answer).await.ok()?.ok()?
     }
 
     /// What is resident, over all shards.
     pub(crate) async fn residents(&self) -> Vec<Resident> {
+        #[cfg(feature = "testing")]
+        if let Some(mailroom) = &self.mailroom {
+            return mailroom.residents();
+        }
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut all = Vec::new();
         for shard in shards {
@@ -157,7 +213,9 @@ impl Registry {
                 "some shards did not finish in time; what they had begun is pending and goes on at the next start"
             );
         }
-        self.root.stop(None);
+        if let Some(root) = &self.root {
+            root.stop(None);
+        }
     }
 
     fn send(&self, entity: &EntityRef, message: EntityMessage) {
@@ -165,6 +223,10 @@ impl Registry {
     }
 
     fn tell(&self, entity: &EntityRef, message: ShardMessage) {
+        #[cfg(feature = "testing")]
+        if let Some(mailroom) = &self.mailroom {
+            return mailroom.take(message);
+        }
         let shard = {
             let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
             let mut hasher = std::hash::DefaultHasher::new();

@@ -69,6 +69,7 @@ struct Figures {
 /// Runs until the engine drains.
 pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::select! {
+        biased;
         () = shared.host.draining.cancelled() => {}
         () = forever(&shared) => {}
     }
@@ -91,14 +92,15 @@ async fn forever(shared: &Shared) {
                 }
             }
             if failed {
-                tokio::time::sleep(PAUSE).await;
+                shared.host.runner.sleep(PAUSE).await;
             }
         }
         tokio::select! {
+            biased;
             changed = changes.changed() => if changed.is_err() {
                 return;
             },
-            () = tokio::time::sleep(shared.host.options.policy_look) => {
+            () = shared.host.runner.sleep(shared.host.options.policy_look) => {
                 pauses::catch_up(shared);
                 if let Err(error) = policy::catch_up(shared).await {
                     tracing::error!(%error, "whether every policy is in force could not be told");
@@ -226,7 +228,7 @@ async fn give(shared: &Shared, entity: EntityRef, command: &AnyCommand, version:
                 );
                 return;
             }
-            Err(_) => tokio::time::sleep(backoff::hand_over(tries)).await,
+            Err(_) => shared.host.runner.sleep(backoff::hand_over(tries)).await,
         }
     }
 }

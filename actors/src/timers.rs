@@ -15,12 +15,12 @@ use throughline_workflows::{
     time::Timestamp,
     workflow::{By, Cause, CauseKind},
 };
-use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
     armed, backoff,
     order::{Along, CommandMeta, Order, Refusal, Rejected},
+    runner::Tasks,
     shared::Shared,
     turn,
 };
@@ -29,7 +29,7 @@ use crate::{
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
     let mut pauses = shared.host.pauses.changes();
-    let mut firing = JoinSet::new();
+    let mut firing = shared.host.runner.tasks("timers: a firing");
     let mut in_flight = InFlight::default();
     loop {
         progress.mark_unchanged();
@@ -44,6 +44,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let full = in_flight.keys.len() >= shared.host.options.turns_in_flight;
         let next = if full { None } else { next_due(&shared, &in_flight) };
         tokio::select! {
+            biased;
             () = shared.host.draining.cancelled() => break,
             Some(done) = firing.join_next() => {
                 if let Ok(key) = done { in_flight.done(&key); }
@@ -72,7 +73,7 @@ async fn sleep_until(shared: &Shared, at: Option<Timestamp>) {
 fn fire_due(
     shared: &Arc<Shared>,
     now: Timestamp,
-    firing: &mut JoinSet<TimerKey>,
+    firing: &mut Tasks<TimerKey>,
     in_flight: &mut InFlight,
 ) -> Result<(), String> {
     let most = shared.host.options.turns_in_flight;
@@ -95,7 +96,7 @@ fn fire_due(
                 // The key must come back whatever happens, or the timer would count as being fired for ever.
                 if AssertUnwindSafe(fire(&shared, timer)).catch_unwind().await.is_err() {
                     tracing::error!(timer = %key.name, "the firing of a timer panicked and is repeated");
-                    tokio::time::sleep(backoff::hand_over(1)).await;
+                    shared.host.runner.sleep(backoff::hand_over(1)).await;
                 }
                 key
             });
@@ -190,8 +191,9 @@ async fn fire(shared: &Shared, timer: Timer) {
             }
             tracing::warn!(?refusal, tries, "a timer could not be delivered and is delivered again");
             tokio::select! {
-                () = tokio::time::sleep(backoff::hand_over(tries)) => {}
+                biased;
                 () = shared.host.draining.cancelled() => return,
+                () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
             }
         }
     }

@@ -64,6 +64,15 @@ impl<W: Workflow> Turn<W> {
         Some(Held { version: live.version, head: live.head, armed: live.armed.clone(), state })
     }
 
+    /// What contradicts itself of what is kept of the entity, in memory and beside its journal. A long history is not
+    /// read every time.
+    #[cfg(feature = "testing")]
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        use crate::stepper::audit;
+        let held = audit::is_looked_at(self.version()).then(|| self.held()).flatten()?;
+        audit::memory::<W>(&self.host.journal, &self.entity, &held)
+    }
+
     /// Takes one turn. When it answers, the effect is durable or there is none.
     pub(crate) async fn take(&mut self, order: &Order) -> Result<Receipt, Refusal> {
         let Some(command) = order.command.downcast_ref::<W::Command>() else {
@@ -177,10 +186,8 @@ impl<W: Workflow> Turn<W> {
             return Ok(live);
         }
         let (journal, entity) = (self.host.journal.clone(), self.entity.clone());
-        tokio::task::spawn_blocking(move || rehydrate::load::<W>(&journal, &entity, None))
-            .await
-            .map_err(|error| Refusal::Damaged(error.to_string()))?
-            .map_err(Refusal::Damaged)
+        let read = move || rehydrate::load::<W>(&journal, &entity, None);
+        self.host.runner.read(read).await.and_then(|live| live).map_err(Refusal::Damaged)
     }
 
     async fn barrier(&self) -> Result<(), Refusal> {

@@ -48,6 +48,7 @@ impl Engine {
 /// Runs until the engine drains.
 pub(crate) async fn run(shared: Arc<Shared>) {
     tokio::select! {
+        biased;
         () = shared.host.draining.cancelled() => {}
         () = forever(&shared) => {}
     }
@@ -60,7 +61,7 @@ async fn forever(shared: &Shared) {
         }
     }
     loop {
-        tokio::time::sleep(PAUSE).await;
+        shared.host.runner.sleep(PAUSE).await;
         let journal = &shared.host.journal;
         match journal.sweep_claims(shared.host.clock.now().as_millis()).await {
             Ok(0) => {}
@@ -131,7 +132,7 @@ async fn compare(shared: &Shared, entity: &EntityRef) {
                 "entity.kind" = entity.kind, "entity.id" = %entity.id, ?refusal,
                 "an entity's timers could not be compared with its state and are passed over"
             ),
-            Err(_) => tokio::time::sleep(backoff::hand_over(tries)).await,
+            Err(_) => shared.host.runner.sleep(backoff::hand_over(tries)).await,
         }
     }
 }

@@ -12,6 +12,8 @@ mod disk;
 mod group;
 mod queue;
 mod stats;
+#[cfg(feature = "testing")]
+mod stepped;
 mod versions;
 
 use std::any::Any;
@@ -19,9 +21,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub use self::stats::CommitStats;
+#[cfg(feature = "testing")]
+pub use self::stepped::SteppedCommitter;
 
 pub(crate) use self::capture::Capture;
 pub(crate) use self::disk::Disk;
@@ -163,6 +167,12 @@ impl Committer {
     }
 
     fn group(&mut self, jobs: Vec<Job>) {
+        let begun = self.begin(jobs);
+        self.end(begun);
+    }
+
+    /// Checks a group and hands it to the store. Nobody is answered yet.
+    fn begin(&mut self, jobs: Vec<Job>) -> Begun {
         let (mut appends, mut replies) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
         for job in jobs {
             // What is left of the job here, its room in the queue, is free again for the next.
@@ -173,15 +183,24 @@ impl Committer {
             Some(reason) => Err(reason),
             None => guarded(|| self.write(appends)).map_err(|error| self.fail(&error)),
         };
-        match written {
-            Ok(answers) => {
-                for (reply, answer) in replies.into_iter().zip(answers) {
+        Begun { replies, written }
+    }
+
+    /// Answers everyone of a group that the store has made durable, or could not.
+    fn end(&mut self, begun: Begun) {
+        match begun.written {
+            Ok(Written { answers, sealed }) => {
+                if let Some((counters, groups)) = sealed {
+                    self.counters = counters;
+                    self.publish(groups);
+                }
+                for (reply, answer) in begun.replies.into_iter().zip(answers) {
                     // Whoever no longer waits has its append nonetheless.
                     drop(reply.send(answer));
                 }
             }
             Err(reason) => {
-                for reply in replies {
+                for reply in begun.replies {
                     drop(reply.send(Err(CommitError::Failed(reason.to_string()))));
                 }
             }
@@ -189,14 +208,14 @@ impl Committer {
     }
 
     /// Checks and writes a group. The answers hold when this returns.
-    fn write(&mut self, appends: Vec<Prepared>) -> Result<Vec<Result<Committed, CommitError>>, StoreError> {
+    fn write(&mut self, appends: Vec<Prepared>) -> Result<Written, StoreError> {
         let mut group = Group::new(&*self.store, &mut self.versions, self.counters.clone());
         let mut answers = Vec::with_capacity(appends.len());
         for append in appends {
             answers.push(group.take(append)?);
         }
         let (batch, counters) = group.finish((self.now_ms)());
-        let Some(batch) = batch else { return Ok(answers) };
+        let Some(batch) = batch else { return Ok(Written { answers, sealed: None }) };
 
         // Before the store has it: a reader may see the batch from the next line on, and asks the barrier after.
         let groups = self.shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
@@ -213,9 +232,7 @@ impl Committer {
 
         let taken = answers.iter().filter(|answer| answer.is_ok()).count();
         lock(&self.shared.costs).record(taken, keys, took);
-        self.counters = counters;
-        self.publish(groups);
-        Ok(answers)
+        Ok(Written { answers, sealed: Some((counters, groups)) })
     }
 
     /// Tells of what is durable, before those who waited for it are answered: they may look at once.
@@ -239,6 +256,18 @@ impl Committer {
         self.shared.progress.send_modify(|progress| progress.failed = Some(Arc::clone(&reason)));
         reason
     }
+}
+
+/// A group that the store has, and those who wait for their answers.
+struct Begun {
+    replies: Vec<oneshot::Sender<Result<Committed, CommitError>>>,
+    written: Result<Written, Arc<str>>,
+}
+
+/// What is said of a group once it is durable, and from where the next goes on; nothing where nothing was written.
+struct Written {
+    answers: Vec<Result<Committed, CommitError>>,
+    sealed: Option<(Counters, u64)>,
 }
 
 /// A panic inside an engine counts as its failure: whoever waits must hear of it.

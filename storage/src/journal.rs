@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{oneshot, watch};
 
+#[cfg(feature = "testing")]
+pub use crate::committer::SteppedCommitter;
 pub use crate::committer::{CommitStats, Head, Progress};
 pub use crate::damage::{Damage, Place, ReadError};
 pub use crate::feed::{FeedEntry, FeedGroup};
@@ -99,19 +101,40 @@ impl Journal {
     /// [`JournalError`] if the store cannot be read, has another layout, the end of its feed is damaged, or no
     /// thread can be started.
     pub fn open(store: Arc<dyn Store>, options: JournalOptions) -> Result<Journal, JournalError> {
-        let counters = resume(&*store)?;
-        let queue = Queue::new(options.queue_entries, options.queue_bytes);
-        let shared = Arc::new(Shared::new(queue, &counters));
-        let committer = Committer::new(Arc::clone(&store), Arc::clone(&shared), options.now_ms, counters);
+        let (journal, committer) = Journal::assemble(store, options)?;
         std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
             .map_err(|error| JournalError::Thread(error.to_string()))?;
+        Ok(journal)
+    }
+
+    /// Opens the journal that a store holds without a thread of its own: it writes when the committer that is given
+    /// back is told to. It never closes by itself.
+    ///
+    /// # Errors
+    /// Those of [`Journal::open`].
+    #[cfg(feature = "testing")]
+    pub fn open_stepped(
+        store: Arc<dyn Store>,
+        options: JournalOptions,
+    ) -> Result<(Journal, crate::committer::SteppedCommitter), JournalError> {
+        let (journal, committer) = Journal::assemble(store, options)?;
+        Ok((journal, crate::committer::SteppedCommitter::new(committer)))
+    }
+
+    fn assemble(
+        store: Arc<dyn Store>,
+        options: JournalOptions,
+    ) -> Result<(Journal, Committer), JournalError> {
+        let counters = resume(&*store)?;
+        let queue = Queue::new(options.queue_entries, options.queue_bytes);
+        let shared = Arc::new(Shared::new(queue, &counters));
+        let committer = Committer::new(Arc::clone(&store), Arc::clone(&shared), options.now_ms, counters);
         let disk = Disk::new(options.folder, options.min_free);
         let (late_after, inbox_max) = (options.late_after, options.inbox_max);
-        Ok(Journal {
-            inner: Arc::new(Inner { store, shared, disk, late_after, inbox_max, told: Mutex::default() }),
-        })
+        let inner = Inner { store, shared, disk, late_after, inbox_max, told: Mutex::default() };
+        Ok((Journal { inner: Arc::new(inner) }, committer))
     }
 
     /// Writes an append, whole or not at all. When it answers `Ok`, the append is durable; every other answer but

@@ -30,6 +30,7 @@ use crate::{
     projector::{self, AnyView, ViewOf, Views},
     relay, replay,
     retries::Trying,
+    runner::Runner,
     shared::{Kind, Shared, TaskGauges},
     supervisor::Registry,
     sweep,
@@ -46,7 +47,7 @@ pub struct EngineBuilder {
     options: EngineOptions,
     tenants: BTreeMap<TenantId, Tenant>,
     turns: HashMap<&'static str, Arc<dyn TurnSource>>,
-    kinds: HashMap<&'static str, Kind>,
+    kinds: BTreeMap<&'static str, Kind>,
     views: Vec<Box<dyn AnyView>>,
 }
 
@@ -61,7 +62,7 @@ impl EngineBuilder {
             options: EngineOptions::default(),
             tenants: BTreeMap::new(),
             turns: HashMap::new(),
-            kinds: HashMap::new(),
+            kinds: BTreeMap::new(),
             views: Vec::new(),
         }
     }
@@ -140,6 +141,10 @@ impl EngineBuilder {
             clock: self.clock,
             minter,
             tenants: Tenants::new(self.tenants),
+            runner: Runner {
+                #[cfg(feature = "testing")]
+                stepper: self.options.stepper.clone(),
+            },
             options: self.options,
             draining: CancellationToken::new(),
         });
@@ -154,7 +159,7 @@ impl EngineBuilder {
             registry,
             kinds: self.kinds,
             views: self.views,
-            lists: Views::new(host.journal.clone(), reached),
+            lists: Views::new(host.journal.clone(), reached, host.runner.clone()),
             broken: broken.clone(),
             tasks: std::sync::Mutex::default(),
             gauges,
@@ -167,7 +172,7 @@ impl EngineBuilder {
         });
         super::policy::adopt_all(&shared).await?;
         let watched = |name, task: BoxFuture<'static, ()>| {
-            tokio::spawn(watched(name, task, host.clone(), broken.clone()))
+            host.runner.spawn(name, watched(name, task, host.clone(), broken.clone()))
         };
         let tasks = vec![
             watched("intake", Box::pin(intake::run(shared.clone()))),
@@ -219,6 +224,7 @@ async fn watched(
 async fn failure_of_the_store(host: Arc<Host>) {
     let mut progress = host.journal.progress();
     tokio::select! {
+        biased;
         () = host.draining.cancelled() => {}
         _ = progress.wait_for(|progress| progress.failed.is_some()) => {}
     }

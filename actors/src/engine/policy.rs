@@ -52,7 +52,7 @@ impl Engine {
     ) -> Result<Receipt, SendError<Rejection>> {
         let (engine, tenant) = (self.clone(), tenant.clone());
         // On a task of its own: a caller who stops waiting leaves no version that is durable and not in force.
-        let changed = tokio::spawn(async move {
+        let changed = self.shared.host.runner.spawn("a change of policy", async move {
             let _one_at_a_time = engine.shared.policy_change.lock().await;
             let Some(known) = engine.shared.host.tenants.get(&tenant) else {
                 return Err(SendError::Damaged(format!("there is no tenant {tenant}")));
@@ -174,7 +174,7 @@ async fn versions(host: &Host, tenant: &TenantId) -> Result<Policies, String> {
         }
         policies.ok_or_else(|| "there is no version".to_owned())
     };
-    let policies = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())??;
+    let policies = host.runner.read(read).await??;
     // What was read may be on its way to the disk; nobody decides under it before it is there.
     host.journal.barrier().await.map_err(|error| error.to_string())?;
     Ok(policies)

@@ -7,7 +7,6 @@ use throughline_workflows::{time::Timestamp, views::EventMeta, workflow::Workflo
 
 use super::rows::{ArmedTimer, HistoryEntry};
 use crate::{
-    offline,
     order::{AnyCommand, EntityRef},
     outside::OutsideEvent,
     rehydrate::{self, RecordMeta},
@@ -37,13 +36,6 @@ pub(crate) trait AnyInspector: Send + Sync {
         from_seq: u64,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<OutsideEvent>, String>;
-    /// What is not as it follows from the entity's events; of its timers only if asked for.
-    fn compare(
-        &self,
-        journal: &Journal,
-        entity: &EntityRef,
-        with_timers: bool,
-    ) -> Result<Vec<String>, String>;
     /// The record's events, with what caused them.
     fn record(
         &self,
@@ -102,15 +94,6 @@ impl<W: Workflow> AnyInspector for InspectorOf<W> {
             entries.extend(self.record(entity, &record, stored.first_seq)?);
         }
         Ok(entries)
-    }
-
-    fn compare(
-        &self,
-        journal: &Journal,
-        entity: &EntityRef,
-        with_timers: bool,
-    ) -> Result<Vec<String>, String> {
-        offline::compare::<W>(journal, entity, with_timers)
     }
 
     fn record(

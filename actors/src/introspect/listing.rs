@@ -71,10 +71,8 @@ impl Engine {
             let missing = take - rows.len();
             let passed = skip.saturating_sub(total);
             let passive = move || passive(&journal, &tenants, &kinds, &known, passed, missing);
-            let (mut found, count) = tokio::task::spawn_blocking(passive)
-                .await
-                .map_err(|error| InspectError::Unreadable(error.to_string()))?
-                .map_err(InspectError::Unreadable)?;
+            let read = self.shared.host.runner.read(passive).await;
+            let (mut found, count) = read.and_then(|found| found).map_err(InspectError::Unreadable)?;
             for row in &mut found {
                 row.paused = self.pause_of_named(&row.tenant, &row.kind, row.id);
             }

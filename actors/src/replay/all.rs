@@ -8,7 +8,7 @@ use serde_json::json;
 use throughline_workflows::{ids::TenantId, time::Timestamp};
 use uuid::Uuid;
 
-use super::Difference;
+use super::{Difference, compare::READABLE};
 use crate::{
     engine::Engine,
     operate::OperateError,
@@ -113,18 +113,20 @@ impl Engine {
         let tenants = tenant.map_or_else(|| self.shared.host.tenants.names(), |tenant| vec![tenant.clone()]);
         let kinds = kind.map_or_else(|| self.kinds(), |kind| vec![kind]);
         let engine = self.clone();
-        tokio::spawn(async move {
+        let work = async move {
             let draining = engine.shared.host.draining.clone();
             let ended = tokio::select! {
-                ended = engine.compare_all(&tenants, &kinds) => ended,
+                biased;
                 () = draining.cancelled() => Err("the server is stopping".to_owned()),
+                ended = engine.compare_all(&tenants, &kinds) => ended,
             };
             let now = engine.now();
             engine.shared.replay.change(|run| {
                 run.finished_at = Some(now);
                 run.failed = ended.err();
             });
-        });
+        };
+        drop(self.shared.host.runner.spawn("replay: every entity", work)); // It goes on.
         Ok(receipt)
     }
 
@@ -142,10 +144,8 @@ impl Engine {
                         let journal = self.shared.host.journal.clone();
                         let (of, kind) = (tenant.clone(), *kind);
                         let list = move || journal.streams(of.as_str(), kind, after, PAGE);
-                        let page = tokio::task::spawn_blocking(list)
-                            .await
-                            .map_err(|error| error.to_string())?
-                            .map_err(|error| error.to_string())?;
+                        let page = self.shared.host.runner.read(list).await?;
+                        let page = page.map_err(|error| error.to_string())?;
                         let Some(last) = page.last().copied() else { break };
                         after = Some(last);
                         if compares {
@@ -169,7 +169,7 @@ impl Engine {
             Ok(replayed) => (replayed.events, replayed.differences),
             Err(error) => {
                 let path = "record".to_owned();
-                let (journal, found) = (json!("readable"), json!(error));
+                let (journal, found) = (json!(READABLE), json!(error));
                 (0, vec![Difference { against: "journal", version: 0, path, journal, found }])
             }
         };

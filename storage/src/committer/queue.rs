@@ -63,6 +63,25 @@ struct Waiting {
 /// The journal takes nothing more.
 pub(crate) struct Closed;
 
+impl Waiting {
+    /// The oldest appends that wait, up to the size of a group.
+    fn take(&mut self, most: usize) -> Vec<Job> {
+        self.in_flight = self.jobs.front().map(|job| job.since);
+        let (mut group, mut bytes, mut listed) = (Vec::new(), 0, 0);
+        while let Some(job) = self.jobs.front() {
+            bytes += job.bytes;
+            listed += listed_bytes(&job.prepared);
+            let full = group.len() == most || bytes > GROUP_BYTES || listed > GROUP_LIST_BYTES;
+            if full && !group.is_empty() {
+                break;
+            }
+            group.extend(self.jobs.pop_front());
+        }
+        self.bytes -= group.iter().map(|job| job.bytes).sum::<usize>();
+        group
+    }
+}
+
 impl Queue {
     pub(crate) fn new(entries: usize, bytes: usize) -> Queue {
         let pieces_max = (bytes / PIECE).clamp(1, (u32::MAX as usize).min(Semaphore::MAX_PERMITS));
@@ -123,19 +142,13 @@ impl Queue {
             }
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        waiting.in_flight = waiting.jobs.front().map(|job| job.since);
-        let (mut group, mut bytes, mut listed) = (Vec::new(), 0, 0);
-        while let Some(job) = waiting.jobs.front() {
-            bytes += job.bytes;
-            listed += listed_bytes(&job.prepared);
-            let full = group.len() == GROUP_APPENDS || bytes > GROUP_BYTES || listed > GROUP_LIST_BYTES;
-            if full && !group.is_empty() {
-                break;
-            }
-            group.extend(waiting.jobs.pop_front());
-        }
-        waiting.bytes -= group.iter().map(|job| job.bytes).sum::<usize>();
-        Some(group)
+        Some(waiting.take(GROUP_APPENDS))
+    }
+
+    /// What waits, at most `most` of it, without waiting for anything.
+    #[cfg(feature = "testing")]
+    pub(crate) fn group_now(&self, most: usize) -> Vec<Job> {
+        self.lock().take(most.clamp(1, GROUP_APPENDS))
     }
 
     /// Takes nothing more. What waits is still committed.

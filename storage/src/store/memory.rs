@@ -1,8 +1,8 @@
 //! The engine in memory: for tests, simulations and trying things out. Nothing outlives the process.
 //!
 //! It keeps the promises of [`Store`] and can be told to break down on purpose, through [`Faults`]: a commit
-//! that fails before or after it wrote, a commit that readers see before it is durable, a power cut. It
-//! deliberately does not imitate any engine's files.
+//! that fails before or after it wrote, a commit that readers see before it is durable, a power cut, a disk that
+//! says *durable* of what it then forgets. It deliberately does not imitate any engine's files.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -30,12 +30,19 @@ struct Shared {
     changed: Condvar,
 }
 
+/// Keys, with the values that they had before.
+type Undo = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
 #[derive(Default)]
 struct Control {
     /// Why no more commits are taken.
     refused: Option<StoreError>,
     /// What a power cut undoes: keys of the batch that is visible and not durable, with their former values.
-    undo: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    undo: Undo,
+    /// A commit returns at once, and becomes durable when [`Faults::sync`] is called.
+    sync_by_hand: bool,
+    /// What a power cut undoes of the last durable batch too, where the disk forgets it.
+    forgotten: Option<Undo>,
     /// Whether a commit is between *visible* and *durable*.
     at_gate: bool,
     /// Who holds the gate: the number of the last [`Gate`], or none when it is open.
@@ -91,7 +98,7 @@ impl MemoryStore {
         let mut control = self.shared.control();
         control.refused = Some(StoreError::Poisoned("the power was cut".to_owned()));
         let mut content = self.shared.visible.read().unwrap_or_else(PoisonError::into_inner).clone();
-        for (key, former) in &control.undo {
+        for (key, former) in control.undo.iter().chain(control.forgotten.iter().flatten()) {
             match former {
                 Some(value) => content.insert(key.clone(), value.clone()),
                 None => content.remove(key),
@@ -138,6 +145,7 @@ impl Store for MemoryStore {
             return Err(control.poison("injected before the write"));
         }
 
+        assert!(control.undo.is_empty(), "the batch before is synced first");
         control.undo = self.shared.show(batch);
         while control.gate.is_some() && control.refused.is_none() {
             control.at_gate = true;
@@ -151,7 +159,9 @@ impl Store for MemoryStore {
         if failure == Some(Failure::AfterWriting) {
             return Err(control.poison("injected after the write"));
         }
-        control.undo.clear();
+        if !control.sync_by_hand || failure.is_some() {
+            control.sync();
+        }
         if failure == Some(Failure::AfterSync) {
             return Err(control.poison("injected after the sync"));
         }
@@ -200,6 +210,22 @@ impl Faults {
         control.gates += 1;
         control.gate = Some(control.gates);
         Gate { shared: Arc::clone(&self.shared), number: control.gates }
+    }
+
+    /// From now on a commit returns as soon as readers see it, and is durable once [`Faults::sync`] is called: for a
+    /// simulation on one thread, which cannot wait at a [`Gate`].
+    pub fn sync_by_hand(&self) {
+        self.shared.control().sync_by_hand = true;
+    }
+
+    /// Makes what readers see durable.
+    pub fn sync(&self) {
+        self.shared.control().sync();
+    }
+
+    /// From now on a power cut undoes the last batch that was said to be durable: a disk that lies.
+    pub fn forget_last(&self) {
+        self.shared.control().forgotten.get_or_insert_default();
     }
 
     /// Commits tried so far, failed ones included: how many syncs a disk would have made.
@@ -276,6 +302,13 @@ impl Shared {
 }
 
 impl Control {
+    fn sync(&mut self) {
+        let durable = std::mem::take(&mut self.undo);
+        if let Some(forgotten) = self.forgotten.as_mut().filter(|_| !durable.is_empty()) {
+            *forgotten = durable;
+        }
+    }
+
     fn poison(&mut self, why: &str) -> StoreError {
         self.refused = Some(StoreError::Poisoned(why.to_owned()));
         StoreError::Io(why.to_owned())

@@ -63,8 +63,7 @@ fn nudge(draft: &mut Draft<'_>) {
 /// It is time to write: a person's message that is stuck, or the machine's words.
 fn write(draft: &mut Draft<'_>) {
     let now = draft.cx.now;
-    let stuck = draft.facts.sends.open().find(|send| !send.automatic).cloned();
-    if let Some(stuck) = stuck {
+    if let Some(stuck) = stuck(&draft.facts) {
         // What was written this minute has its minute.
         if stuck.status == DeliveryStatus::Queued && now.since(stuck.queued_at) < FALLBACK_AFTER {
             let fallback_at = stuck.queued_at.max(now) + FALLBACK_AFTER;
@@ -82,16 +81,22 @@ fn write(draft: &mut Draft<'_>) {
         }
         return pass_on(draft, &undelivered);
     }
-    let before: Vec<_> = draft.facts.sends.open().map(|send| send.id).collect();
-    for id in before {
-        supersede(draft, id);
-    }
+    supersede_everything(draft);
     match reach::untried(&draft.facts) {
         Some(channel) if draft.facts.status != Status::AwaitingCustomer => {
             update(draft, channel, WhyChannel::LastUsed, None);
         }
         Some(_) | None => unreachable(draft),
     }
+}
+
+/// The oldest message by a person that waits for its channel, or that may not have arrived and has another one left.
+/// What may have arrived by the only channel there is stays for a person to decide, and does not keep the machine from
+/// its own words.
+fn stuck(facts: &Facts) -> Option<SentMessage> {
+    let other = |send: &SentMessage| reach::untried_but(facts, &send.channel).is_some();
+    let mut open = facts.sends.open().filter(|send| !send.automatic);
+    open.find(|send| send.status == DeliveryStatus::Queued || other(send)).cloned()
 }
 
 /// Writes what the machine has to say to somebody who waits.
@@ -229,18 +234,13 @@ fn reach_again(draft: &mut Draft<'_>) {
         return;
     }
     // A person's message that its channel has still to take is tried there all the time; another may have come back.
-    let open = draft.facts.sends.open().find(|send| !send.automatic).cloned();
-    if let Some(open) = open {
-        let other = reach::untried_but(&draft.facts, &open.channel).is_some();
-        if other && open.status == DeliveryStatus::Queued {
-            pass_on(draft, &open);
+    if let Some(stuck) = stuck(&draft.facts) {
+        if reach::untried_but(&draft.facts, &stuck.channel).is_some() {
+            pass_on(draft, &stuck);
         }
         return;
     }
-    let stale: Vec<_> = draft.facts.sends.open().map(|send| send.id).collect();
-    for id in stale {
-        supersede(draft, id);
-    }
+    supersede_everything(draft);
     match reach::untried(&draft.facts) {
         Some(channel) if draft.facts.status != Status::AwaitingCustomer => {
             update(draft, channel, WhyChannel::LastUsed, None);

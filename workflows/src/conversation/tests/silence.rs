@@ -372,3 +372,16 @@ fn every_armed_timer_names_the_rule_that_asks_for_it() {
     story.grace(escalate(1)).grace(priority(crate::words::Severity::P1));
     assert!(armed(&story).iter().any(|(_, rule)| rule.starts_with("sla tier standard P1: ")));
 }
+
+#[test]
+fn a_message_that_may_have_arrived_does_not_keep_the_machine_from_writing_by_the_only_channel() {
+    let mut story = Story::begin();
+    story.line(Channel::Sms, Line::Unsure).at("10:00").grace_replies(1).at("10:15");
+    assert_eq!(status_of(&story, 1), DeliveryStatus::Held);
+    // The customer writes again and waits, and nobody decides what becomes of the message that is held.
+    story.line(Channel::Sms, Line::Good).at("11:00").ada_writes();
+    story.at("21:30");
+    assert_eq!(updates(&story), [(moment("20:30"), Purpose::Waiting, Channel::Sms)]);
+    assert_eq!((story.times(unreachable), broken(&story)), (vec![], vec![]));
+    assert_eq!(status_of(&story, 1), DeliveryStatus::Held, "it stays for a person to decide");
+}

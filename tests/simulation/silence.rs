@@ -1,0 +1,177 @@
+//! Nobody who waits and can be reached hears nothing for more than twelve hours.
+//!
+//! Who heard what and when stands in the ledger of the providers; who waits is told by what was recorded of statuses
+//! and of messages that came in. What excuses a longer silence is a time and nothing else: the process was down, or
+//! storms raged over every channel of the customer.
+
+use std::collections::BTreeSet;
+
+use throughline_workflows::{
+    conversation::Event,
+    message::Channel,
+    time::{Span, Timestamp},
+};
+
+use crate::{
+    providers::Accepted,
+    run::Simulation,
+    script::{Customer, Script},
+    witness::Told,
+};
+
+/// The longest that a customer who waits may hear nothing.
+const INTERVAL: Span = Span::from_hours(12);
+
+/// How long before that the engine begins.
+const MARGIN: Span = Span::from_mins(30);
+
+/// Between two tries of a channel that does not work, at most.
+const BACKOFF: Span = Span::from_mins(15);
+
+/// For how many minutes a provider that does not recognise a repetition has to report on what may have arrived.
+const UNCERTAIN_FOR: u64 = 11;
+
+/// Between two tries to reach a customer who cannot be reached.
+const HOURLY: Span = Span::from_mins(61);
+
+/// Looks at every conversation up to the present.
+pub(crate) fn check(simulation: &Simulation) -> Result<(), String> {
+    let world = &simulation.world;
+    let now = simulation.life.now();
+    for (id, told) in &simulation.witness.conversations {
+        let Some(from) = &told.from else { continue };
+        let customers = &world.script.customers;
+        let Some(customer) = customers
+            .iter()
+            .find(|customer| customer.channels.values().any(|address| address.to_string() == *from))
+        else {
+            continue;
+        };
+        let heard = world.with_ledger(|ledger| {
+            let of_this = |accepted: &&Accepted| {
+                accepted.conversation.0 == *id && told.taken.contains(&accepted.message_id)
+            };
+            ledger.accepted.iter().filter(of_this).cloned().collect::<Vec<_>>()
+        });
+        let case = Case { script: &world.script, customer, told, heard, downs: &simulation.downs };
+        case.check(now).map_err(|broken| format!("conversation {id}: {broken}\n{}", case.story()))?;
+    }
+    Ok(())
+}
+
+/// One conversation, and all that matters of its customer.
+struct Case<'a> {
+    script: &'a Script,
+    customer: &'a Customer,
+    told: &'a Told,
+    /// What the customer heard and the engine knows of; what it does not know it says again.
+    heard: Vec<Accepted>,
+    downs: &'a [(Timestamp, Timestamp)],
+}
+
+impl Case<'_> {
+    fn check(&self, now: Timestamp) -> Result<(), String> {
+        let mut moments: BTreeSet<Timestamp> = self.told.statuses.iter().map(|(at, _)| *at).collect();
+        moments.extend(self.heard.iter().map(|said| said.at));
+        moments.extend(self.heard.iter().filter_map(|said| said.bounced_at));
+        moments.extend(self.queued().map(|(at, _)| at));
+        moments.retain(|moment| *moment < now);
+        moments.insert(now);
+        let moments: Vec<_> = moments.into_iter().collect();
+        for pair in moments.windows(2) {
+            let [from, to] = *pair else { continue };
+            let Some(began) = self.waits_since(from) else { continue };
+            let due = self.last_heard(from).map_or(began, |heard| heard.max(began)) + INTERVAL;
+            if to <= due {
+                continue;
+            }
+            let latest = self.latest(due, began, to);
+            if to > latest {
+                return Err(format!(
+                    "waits since {began}, hears nothing from {} to {to}, which nothing excuses after {latest}: {:?}",
+                    due - INTERVAL,
+                    self.customer
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What happened, a line each.
+    fn story(&self) -> String {
+        let mut lines: Vec<(Timestamp, String)> = self.told.lines();
+        for said in &self.heard {
+            let line = format!("== {} took {}; bounced {:?}", said.channel, said.message_id, said.bounced_at);
+            lines.push((said.at, line));
+        }
+        lines.extend(self.downs.iter().map(|(down, up)| (*down, format!("-- down until {up}"))));
+        for storm in &self.script.storms {
+            if storm.channel.as_ref().is_some_and(|channel| self.customer.channels.contains_key(channel)) {
+                lines.push((storm.from, format!("-- {storm:?} until {}", storm.to)));
+            }
+        }
+        lines.sort_by_key(|(at, _)| *at);
+        lines.iter().map(|(at, line)| format!("    {at} {line}\n")).collect()
+    }
+
+    /// Since when the customer waits at `at`; none where it is their turn.
+    fn waits_since(&self, at: Timestamp) -> Option<Timestamp> {
+        let until = self.told.statuses.iter().take_while(|(since, _)| *since <= at);
+        until.fold(None, |waits, (since, status)| status.waits_for_us().then(|| waits.unwrap_or(*since)))
+    }
+
+    /// When the customer last heard something that by then was not known to have come back.
+    fn last_heard(&self, at: Timestamp) -> Option<Timestamp> {
+        let holds = |said: &&Accepted| said.at <= at && said.bounced_at.is_none_or(|bounced| bounced > at);
+        self.heard.iter().filter(holds).map(|said| said.at).max()
+    }
+
+    fn queued(&self) -> impl Iterator<Item = (Timestamp, &Channel)> {
+        self.told.events.iter().filter_map(|event| match event {
+            Event::MessageQueued { at, message, .. } => Some((*at, &message.channel)),
+            _ => None,
+        })
+    }
+
+    /// A minute for each channel that could fail. Where text messages are the only way, whether one arrived may have to
+    /// be waited for.
+    fn patience(&self) -> Span {
+        let only_texts = self.customer.channels.keys().all(|channel| *channel == Channel::Sms);
+        Span::from_mins(self.customer.channels.len() as u64 + if only_texts { UNCERTAIN_FOR } else { 0 })
+    }
+
+    /// Until when nothing that was `due` need have been heard.
+    ///
+    /// From the moment at which something could be done (the margin; later a bounce, words that are tried first, or the
+    /// process being back) each channel has its minute; the one that bounced is not asked. Where none takes anything
+    /// all that time, the engine has what its hourly retry needs from the moment at which one does again.
+    fn latest(&self, due: Timestamp, began: Timestamp, heard: Timestamp) -> Timestamp {
+        let bounced = self.heard.iter().filter(|said| said.bounced_at.is_some_and(|at| at < heard));
+        let bounced = bounced.max_by_key(|said| said.bounced_at);
+        let bounced_at = bounced.and_then(|said| said.bounced_at).unwrap_or_default();
+        let words = self.queued().map(|(at, _)| at).filter(|at| *at <= due).max();
+        let mut start = (due - MARGIN).max(began).max(bounced_at).max(words.unwrap_or_default());
+        let mut without = bounced.map(|said| &said.channel).filter(|_| start == bounced_at);
+        let mut needs = self.patience();
+        loop {
+            let down = |(down, up): &&(Timestamp, Timestamp)| *down <= start + needs && start < *up;
+            if let Some((_, up)) = self.downs.iter().find(down) {
+                start = *up;
+                continue;
+            }
+            if self.script.reaches(self.customer, without, start - BACKOFF, start + needs) {
+                return due.max(start + needs);
+            }
+            let hourly = Span::from_millis(HOURLY.as_millis() + self.patience().as_millis());
+            if needs < hourly {
+                (needs, without) = (hourly, None);
+                continue;
+            }
+            match self.script.storms.iter().map(|storm| storm.to).filter(|to| *to > start).min() {
+                Some(next) => start = next,
+                // Nothing takes anything any more.
+                None => return heard,
+            }
+        }
+    }
+}
