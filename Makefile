@@ -25,6 +25,13 @@ test: tools format lint doc ## Everything that must hold, with the tools it need
 	$(CARGO) nextest run --workspace --all-features --locked
 	$(CARGO) test --doc --workspace --all-features --locked
 
+# Which seeds `make simulate` lives through, for example SEEDS=1-100000; a single one reproduces a failure.
+SEEDS ?= 1-5000
+
+.PHONY: simulate
+simulate: ## The simulation, over as many seeds as one likes: SEEDS=1-100000
+	SEEDS=$(SEEDS) $(CARGO) test --release --locked --all-features --test simulation -- --nocapture whatever_breaks
+
 .PHONY: tools
 tools: ## What the tests need and this machine lacks
 	@command -v cc >/dev/null 2>&1 || { echo "a C compiler named cc is needed (Debian: apt install build-essential)" >&2; exit 1; }

@@ -48,7 +48,7 @@ use run::Figures;
 use twist::Twist;
 
 /// The seeds of every run of the tests.
-const SEEDS: RangeInclusive<u64> = 1..=250;
+const SEEDS: RangeInclusive<u64> = 1..=200;
 
 /// Seeds that a world with a twist gets before it counts as lived through.
 const TWISTED_SEEDS: RangeInclusive<u64> = 1..=60;

@@ -133,6 +133,10 @@ impl Simulation {
                         self.plan(at, Happens::Webhook { customer, nth });
                     }
                 }
+                Request::Report { accepted, status: DeliveryStatus::Failed } => {
+                    let now = self.life.now();
+                    self.world.with_ledger(|ledger| *ledger.accepted[accepted].bounced_at.get_or_insert(now));
+                }
                 Request::Words { text, .. } if answer == Answer::Done => {
                     self.witness.said.insert(text);
                 }
@@ -393,13 +397,7 @@ impl Simulation {
     fn report(&mut self, engine: &Engine, place: usize, status: DeliveryStatus) -> DeliveryReport {
         let now = engine.now();
         let failed = status == DeliveryStatus::Failed;
-        let accepted = self.world.with_ledger(|ledger| {
-            let accepted = &mut ledger.accepted[place];
-            if failed {
-                accepted.bounced_at.get_or_insert(now);
-            }
-            accepted.clone()
-        });
+        let accepted = self.world.with_ledger(|ledger| ledger.accepted[place].clone());
         let error = failed.then(|| ActivityError { code: None, message: "bounced".to_owned() });
         DeliveryReport {
             channel: accepted.channel,

@@ -136,8 +136,12 @@ impl Case<'_> {
     /// A minute for each channel that could fail. Where text messages are the only way, whether one arrived may have to
     /// be waited for.
     fn patience(&self) -> Span {
-        let only_texts = self.customer.channels.keys().all(|channel| *channel == Channel::Sms);
-        Span::from_mins(self.customer.channels.len() as u64 + if only_texts { UNCERTAIN_FOR } else { 0 })
+        let uncertain = if self.has_only_texts() { UNCERTAIN_FOR } else { 0 };
+        Span::from_mins(self.customer.channels.len() as u64 + uncertain)
+    }
+
+    fn has_only_texts(&self) -> bool {
+        self.customer.channels.keys().all(|channel| *channel == Channel::Sms)
     }
 
     /// Until when nothing that was `due` need have been heard.
@@ -153,16 +157,18 @@ impl Case<'_> {
         let mut start = (due - MARGIN).max(began).max(bounced_at).max(words.unwrap_or_default());
         let mut without = bounced.map(|said| &said.channel).filter(|_| start == bounced_at);
         let mut needs = self.patience();
+        let hourly = Span::from_millis(HOURLY.as_millis() + needs.as_millis());
         loop {
             let down = |(down, up): &&(Timestamp, Timestamp)| *down <= start + needs && start < *up;
             if let Some((_, up)) = self.downs.iter().find(down) {
                 start = *up;
+                // A person's text that was cut off may have arrived: it is held, and the next round is the machine's.
+                needs = if self.has_only_texts() { hourly } else { needs };
                 continue;
             }
             if self.script.reaches(self.customer, without, start - BACKOFF, start + needs) {
                 return due.max(start + needs);
             }
-            let hourly = Span::from_millis(HOURLY.as_millis() + self.patience().as_millis());
             if needs < hourly {
                 (needs, without) = (hourly, None);
                 continue;

@@ -25,6 +25,7 @@ impl Trace {
         Self { aloud: std::env::var_os("TRACE").is_some(), ..Self::default() }
     }
 
+    #[expect(clippy::print_stderr, reason = "whoever asks for every line reads it there")]
     pub(crate) fn add(&mut self, now: Timestamp, what: &str) {
         let line = format!("{now} {what}");
         if self.aloud {

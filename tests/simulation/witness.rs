@@ -123,15 +123,13 @@ impl Witness {
                         broken.push(format!("message {provider_id} was taken twice"));
                     }
                 }
-                Event::MessageQueued { message, by, replaces: None, .. } if by.kind == ByKind::Person => {
-                    if !self.words.insert(message.text.clone()) {
-                        broken.push(format!("{:?} was queued twice", message.text));
-                    }
+                Event::MessageQueued { message, by, replaces: None, .. }
+                    if by.kind == ByKind::Person && !self.words.insert(message.text.clone()) =>
+                {
+                    broken.push(format!("{:?} was queued twice", message.text));
                 }
-                Event::NoteAdded { note_id, .. } => {
-                    if !self.notes.insert(*note_id) {
-                        broken.push(format!("note {note_id} was taken twice"));
-                    }
+                Event::NoteAdded { note_id, .. } if !self.notes.insert(*note_id) => {
+                    broken.push(format!("note {note_id} was taken twice"));
                 }
                 Event::DeliveryChanged { message_id, status, .. } if status.is_accepted() => {
                     if *status == DeliveryStatus::Sent && !told.taken.insert(*message_id) {

@@ -75,6 +75,27 @@ fn reads_fail_while_they_are_told_to() {
     assert_eq!((store.faults().commits(), store.faults().changes()), (1, 1));
 }
 
+#[test]
+fn what_is_not_synced_by_hand_does_not_outlive_a_power_cut() {
+    let store = MemoryStore::new();
+    store.faults().sync_by_hand();
+    store.commit(put("old")).unwrap();
+    store.faults().sync();
+    store.commit(put("new")).unwrap();
+    assert_eq!(value(&store), "new");
+    assert_eq!(value(&store.reopen()), "old");
+}
+
+#[test]
+fn a_disk_that_lies_forgets_the_last_batch_and_no_other() {
+    let store = MemoryStore::new();
+    store.faults().forget_last();
+    for kept in ["first", "second", "third"] {
+        store.commit(put(kept)).unwrap();
+    }
+    assert_eq!(value(&store.reopen()), "second");
+}
+
 fn put(value: &str) -> Batch {
     let mut batch = Batch::default();
     batch.put("key", value);
