@@ -193,7 +193,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         shared.gauges.intake_waiting(lanes.held);
         let rests = !more && again.is_none() && !unpark && !lanes.parked.is_empty();
-        shared.gauges.intake_rests(rests.then(|| Rest { reached, change: seen }));
+        shared.gauges.intake_rests(rests.then_some(Rest { reached, change: seen }));
         let goes_on = more || again.is_some() || unpark;
         tokio::select! {
             biased;
