@@ -8,7 +8,7 @@
 //! **Real**, line for line, are the engine's loops (intake with its lanes, timers, activities, projector, relay, sweep,
 //! upkeep), `Registry::deliver` with its time limit and repetitions, an entity's answer to an order, the turn, the
 //! performers' port, the journal with its queue, its checks and its groups. **Not real** are ractor and with it the
-//! shards (the [`mailroom`] routes, passivates and restarts in their place), the committer's thread (its groups are
+//! shards (the `mailroom` routes, passivates and restarts in their place), the committer's thread (its groups are
 //! begun and ended by the simulation), the pool for blocking reads (they are made at once) and what `tokio::select!`
 //! would choose by chance (the engine's loops take their branches in order).
 
