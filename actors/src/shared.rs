@@ -66,7 +66,7 @@ pub(crate) struct Kind {
 }
 
 /// From so many messages at once on, the door is busy: more than a few providers send at once only in a burst.
-const DOOR_BUSY: usize = 24;
+const DOOR_BUSY: usize = 8;
 
 /// What the engine's tasks are busy with.
 #[derive(Default)]

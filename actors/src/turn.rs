@@ -387,11 +387,14 @@ impl<W: Workflow> Turn<W> {
         let stream = self.entity.stream();
         let before: Vec<_> = armed::indexed(&live.armed, live.armed_at_ms).collect();
         let after: Vec<_> = armed::indexed(&wanted, now.as_millis()).collect();
+        // The one that fired is consumed; where the state holds it still it is stuck, and armed again as such.
+        let fired = |key: &TimerKey| append.consume.contains(&PendingKey::Timer(key.clone()));
         let gone = before.iter().filter(|old| !after.contains(old)).map(|old| armed::key(&stream, old));
-        // A timer that is consumed because it fired is not disarmed a second time.
-        append.disarm.extend(gone.filter(|key| !append.consume.contains(&PendingKey::Timer(key.clone()))));
-        let new = after.iter().filter(|new| !before.contains(new));
-        append.arm.extend(new.map(|new| armed::timer(&stream, new)));
+        let gone: Vec<_> = gone.filter(|key| !fired(key)).collect();
+        let new = after.iter().filter(|new| !before.contains(new)).map(|new| armed::timer(&stream, new));
+        let new: Vec<_> = new.filter(|timer| !fired(&timer.key)).collect();
+        append.disarm.extend(gone);
+        append.arm.extend(new);
         if wanted == live.armed {
             return false;
         }

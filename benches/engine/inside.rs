@@ -169,12 +169,14 @@ pub(crate) async fn timer_lag(kind: Kind) {
     let engine = start(store(folder.path(), kind), folder.path()).await;
     let conversations = conversations(&engine, 10).await;
     let mut lags = Vec::new();
+    let mut last = engine.now();
     for (at, id) in (0..).zip(&conversations) {
         let until = engine.now() + Span::from_millis(400 + 130 * at);
+        last = last.max(until);
         let snooze = Command::Snooze { until };
         engine.send::<Conversation>(&tenant(), *id, snooze, meta(&engine)).await.expect("a snooze");
     }
-    while !engine.timers(None, 1).expect("timers").is_empty() {
+    while !engine.timers(Some(last), 1).expect("timers").is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for id in &conversations {
