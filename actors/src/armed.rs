@@ -16,9 +16,18 @@ use throughline_storage::{
     envelope::Armed,
     journal::{Journal, ReadError},
 };
+use throughline_workflows::workflow::Workflow;
 
 /// Keys of the order of due moments that are read at once.
 const PAGE: usize = 512;
+
+/// The timers that a state asks for.
+pub(crate) fn wanted<W: Workflow>(state: &W::State) -> Vec<Armed> {
+    W::deadlines(state)
+        .iter()
+        .map(|(deadline, due)| Armed { name: deadline.to_string(), due_ms: due.as_millis() })
+        .collect()
+}
 
 /// Where a timer stands while it is not stuck.
 pub(crate) fn key(stream: &StreamId, armed: &Armed) -> TimerKey {
@@ -65,32 +74,4 @@ pub(crate) fn listed(journal: &Journal, up_to_ms: u64, limit: usize) -> Result<V
     timers.sort_by(|a, b| a.key.cmp(&b.key));
     timers.truncate(limit);
     Ok(timers)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn armed(name: &str, due_ms: u64) -> Armed {
-        Armed { name: name.to_owned(), due_ms }
-    }
-
-    fn names(timers: &[Armed], at_ms: u64) -> Vec<&str> {
-        indexed(timers, at_ms).map(|timer| timer.name.as_str()).collect()
-    }
-
-    #[test]
-    fn the_earliest_is_found_by_its_moment_and_the_others_are_not() {
-        let timers = [armed("late", 30), armed("soon", 10), armed("later", 20)];
-        assert_eq!(names(&timers, 5), ["soon"]);
-        assert_eq!(names(&[], 5), [""; 0]);
-    }
-
-    #[test]
-    fn what_is_overdue_is_found_beside_the_earliest_of_the_rest() {
-        let timers = [armed("late", 30), armed("soon", 10), armed("later", 20)];
-        assert_eq!(names(&timers, 10), ["soon", "later"]);
-        assert_eq!(names(&timers, 25), ["soon", "later", "late"]);
-        assert_eq!(names(&timers, 99), ["late", "soon", "later"]);
-    }
 }

@@ -15,7 +15,7 @@ use throughline_storage::{
         PendingActivity, PendingKey, SnapshotBytes, Timer, TimerKey,
     },
     codec,
-    envelope::{ActivityBytes, Armed, EventBytes, Record, Snapshot},
+    envelope::{ActivityBytes, EventBytes, Record, Snapshot},
 };
 use throughline_workflows::{
     time::Timestamp,
@@ -112,6 +112,7 @@ impl<W: Workflow> Turn<W> {
             };
             match self.host.journal.commit(plan.append).await {
                 Ok(committed) => {
+                    live.armed_at_ms = now.as_millis();
                     if plan.recorded {
                         live.version = committed.version;
                         live.seq = committed.seq;
@@ -165,11 +166,11 @@ impl<W: Workflow> Turn<W> {
                 self.live = Some(live);
                 return Ok(());
             }
-            live.armed_at_ms = now.as_millis();
             let correlation = self.host.minter.mint();
             self.add_record(&mut live, &mut append, now, correlation, &meta, Vec::new(), Vec::new());
             match self.host.journal.commit(append).await {
                 Ok(committed) => {
+                    live.armed_at_ms = now.as_millis();
                     live.version = committed.version;
                     self.live = Some(live);
                     return Ok(());
@@ -221,7 +222,6 @@ impl<W: Workflow> Turn<W> {
                 // The clock has moved on since it was armed: the firing means nothing any more. Unless an upgrade
                 // took the deadline away: then the record goes on to say what is armed now.
                 self.lay_out(live, Decision::nothing(), order, now, &mut append);
-                live.armed_at_ms = now.as_millis();
                 let recorded = append.record.is_some();
                 return Ok(Some(Plan { append, claims: Vec::new(), recorded, refusal: None }));
             }
@@ -240,15 +240,18 @@ impl<W: Workflow> Turn<W> {
         };
         self.lay_out(live, decision, order, now, &mut append);
         let recorded = append.record.is_some();
-        if let Some((timer, Some(deadline))) = &fired {
-            let due = Timestamp::from_millis(timer.due_ms);
-            if due <= now && W::deadlines(&live.state).holds(*deadline, due) {
-                append.arm.push(stuck_again(timer, now));
-                tracing::warn!(
-                    "entity.kind" = W::KIND, "entity.id" = %self.entity.id, timer = %timer.key.name,
-                    stuck = timer.stuck + 1, "a timer fired without effect and is armed again"
-                );
-            }
+        let is_armed = |timer: &Timer| {
+            live.armed.iter().any(|armed| armed.name == timer.key.name && armed.due_ms == timer.due_ms)
+        };
+        if let Some((timer, _)) = &fired
+            && timer.due_ms <= now.as_millis()
+            && is_armed(timer)
+        {
+            append.arm.push(stuck_again(timer, now));
+            tracing::warn!(
+                "entity.kind" = W::KIND, "entity.id" = %self.entity.id, timer = %timer.key.name,
+                stuck = timer.stuck + 1, "a timer fired without effect and is armed again"
+            );
         }
         let nothing = !recorded
             && append.consume.is_empty()
@@ -259,7 +262,6 @@ impl<W: Workflow> Turn<W> {
         if nothing {
             return Ok(None);
         }
-        live.armed_at_ms = now.as_millis();
         let claims = append.claims.iter().map(|claim| claim.key.space.clone()).collect();
         Ok(Some(Plan { append, claims, recorded, refusal }))
     }
@@ -380,10 +382,7 @@ impl<W: Workflow> Turn<W> {
     /// The comparison is with what the last record armed, not with the deadlines of the old state: so a deadline
     /// that an upgrade adds is armed at the next turn.
     fn change_timers(&self, live: &mut Live<W>, now: Timestamp, append: &mut Append) -> bool {
-        let wanted: Vec<Armed> = W::deadlines(&live.state)
-            .iter()
-            .map(|(deadline, due)| Armed { name: deadline.to_string(), due_ms: due.as_millis() })
-            .collect();
+        let wanted = armed::wanted::<W>(&live.state);
         let stream = self.entity.stream();
         let before: Vec<_> = armed::indexed(&live.armed, live.armed_at_ms).collect();
         let after: Vec<_> = armed::indexed(&wanted, now.as_millis()).collect();

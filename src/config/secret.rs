@@ -13,6 +13,7 @@ use serde::{
 };
 
 use super::Environment;
+use crate::hex;
 
 /// A secret and its older versions, newest first. Neither `Debug` nor `Display` shows a value.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -215,7 +216,7 @@ fn make_key(path: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = hex::write(&bytes);
     // A temporary file is made readable by its owner only, and keeps that when it gets its name.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     writeln!(file, "{text}")?;

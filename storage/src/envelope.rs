@@ -338,4 +338,27 @@ mod tests {
         };
         assert_eq!(record(2).encode().bytes.len(), record(1).encode().bytes.len() + 3);
     }
+
+    fn due(name: &str, due_ms: u64) -> Armed {
+        Armed { name: name.to_owned(), due_ms }
+    }
+
+    fn names(timers: &[Armed], at_ms: u64) -> Vec<&str> {
+        indexed(timers, at_ms).map(|timer| timer.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_earliest_is_found_by_its_moment_and_the_others_are_not() {
+        let timers = [due("late", 30), due("soon", 10), due("later", 20)];
+        assert_eq!(names(&timers, 5), ["soon"]);
+        assert_eq!(names(&[], 5), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_overdue_is_found_beside_the_earliest_of_the_rest() {
+        let timers = [due("late", 30), due("soon", 10), due("later", 20)];
+        assert_eq!(names(&timers, 10), ["soon", "later"]);
+        assert_eq!(names(&timers, 25), ["soon", "later", "late"]);
+        assert_eq!(names(&timers, 99), ["late", "soon", "later"]);
+    }
 }

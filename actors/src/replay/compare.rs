@@ -151,10 +151,7 @@ pub(crate) fn compare<W: Workflow>(
         }
     }
     if live.version > 0 {
-        let wanted: Vec<Armed> = W::deadlines(&live.state)
-            .iter()
-            .map(|(deadline, due)| Armed { name: deadline.to_string(), due_ms: due.as_millis() })
-            .collect();
+        let wanted = armed::wanted::<W>(&live.state);
         replayed.timers = wanted.len();
         replayed.hold_timers("timers", live.version, &wanted, &live.armed);
         replayed.hold_index(journal, &stream, &live);
