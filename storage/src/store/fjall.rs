@@ -43,8 +43,13 @@ const KEYSPACE: &str = "store";
 /// Files held open. A process is often allowed 1024, of which the door needs most.
 const OPEN_FILES_MAX: usize = 256;
 
-/// Memory tables that may wait to be written before commits wait for them. The engine itself waits at four.
-const WAITING_TABLES_MAX: usize = 1;
+/// One thread writes and merges tables. Of several the engine keeps the first for writing, which it does by handing
+/// itself each order to merge again and again, for as long as the others merge: a whole core went there.
+const WORKERS: usize = 1;
+
+/// Memory tables that may wait to be written before commits wait for them: as many as fill up while tables are merged.
+/// The engine itself waits at four.
+const WAITING_TABLES_MAX: usize = 2;
 
 /// Tables in the youngest level before commits wait for it to be merged. The engine itself waits at thirty.
 const YOUNG_TABLES_MAX: usize = 24;
@@ -282,17 +287,17 @@ fn wait_for_backlog(open: &Open) -> Result<(), Error> {
 
 fn open_engine(path: &Path, folder: &Folder, options: &StoreOptions) -> Result<Open, StoreError> {
     let cache_bytes = options.cache_bytes.max(1 << 20);
-    // One that is filled and one or two that are written. The larger they are, the less is merged later.
+    // One that is filled and up to two that are written. The larger they are, the less is merged later.
     let memory_table_bytes = (cache_bytes / 4).clamp(1 << 20, 64 << 20);
     let mut tries = 0;
     loop {
         tries += 1;
         let opened = catch(|| {
             let database = Database::builder(folder.join(FILES))
-                .cache_size(cache_bytes / 2)
+                .cache_size(cache_bytes / 4)
                 .max_cached_files(Some(OPEN_FILES_MAX))
                 .journal_compression(CompressionType::None) // It would be paid for inside of a commit.
-                .worker_threads(worker_threads())
+                .worker_threads(WORKERS)
                 .manual_journal_persist(true) // Each commit says how.
                 .open()?;
             // The engine keeps this limit for a folder's life, so ours is watched by ourselves.
@@ -311,11 +316,6 @@ fn open_engine(path: &Path, folder: &Folder, options: &StoreOptions) -> Result<O
             Err(said) => return Err(damaged(path, &said)),
         }
     }
-}
-
-/// One thread writes tables while the others merge them.
-fn worker_threads() -> usize {
-    thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
 }
 
 /// Looks at what a folder must have that has been made, and whether its journals can be read. The engine would make
