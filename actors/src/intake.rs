@@ -8,12 +8,13 @@
 mod lanes;
 
 use std::{
-    collections::HashSet,
+    num::NonZeroUsize,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use futures::FutureExt;
+use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use throughline_storage::{
     append::{Append, DeadLetter, PendingKey},
@@ -409,23 +410,23 @@ async fn learn_name(shared: &Shared, queued: &Queued, customer: Uuid) -> Result<
     Ok(())
 }
 
-/// Customers known to have a name, so that not every message asks. Forgotten as a whole when there are too many.
-#[derive(Default)]
-pub(crate) struct Named(Mutex<HashSet<Uuid>>);
+/// Customers known to have a name, so that not every message asks.
+pub(crate) struct Named(Mutex<LruCache<Uuid, ()>>);
+
+impl Default for Named {
+    fn default() -> Self {
+        const MOST: NonZeroUsize = NonZeroUsize::new(50_000).expect("more than none");
+        Self(Mutex::new(LruCache::new(MOST)))
+    }
+}
 
 impl Named {
-    const MOST: usize = 50_000;
-
     fn contains(&self, customer: Uuid) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&customer)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&customer).is_some()
     }
 
     fn insert(&self, customer: Uuid) {
-        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.len() >= Self::MOST {
-            named.clear();
-        }
-        named.insert(customer);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(customer, ());
     }
 }
 

@@ -173,7 +173,7 @@ impl Offline {
             rebuilt.push(Rebuilt { view: view.name(), removed, written: 0 });
         }
         let mut checkpoints = vec![0; views.len()];
-        let (mut damaged, mut known) = (Vec::new(), projector::Rows::new());
+        let (mut damaged, mut known) = (Vec::new(), projector::no_rows());
         loop {
             let after = checkpoints.first().copied().unwrap_or(u64::MAX);
             let folded = projector::fold_batch(&self.journal, &views, after, &checkpoints, true, &mut known)?;

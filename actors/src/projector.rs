@@ -8,10 +8,12 @@ use std::{
     any::Any,
     collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     marker::PhantomData,
+    num::NonZeroUsize,
     sync::Arc,
     time::Duration,
 };
 
+use lru::LruCache;
 use throughline_storage::{
     append::{Append, RowChange},
     codec,
@@ -45,8 +47,8 @@ const ROW_BYTES_MAX: usize = throughline_storage::store::VALUE_BYTES_MAX - 256;
 /// Feed groups folded into one commit at most.
 const GROUPS_MAX: usize = 256;
 
-/// Rows kept as they are stored, at most.
-const KNOWN_MAX: usize = 16_384;
+/// Rows kept as they are stored, at most: the three of each of some ten thousand conversations.
+const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(32 * 1024).expect("more than none");
 
 /// Before views that could not be fed are fed again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -190,7 +192,12 @@ struct Projector {
 pub(crate) type RowKey = (usize, TenantId, Uuid);
 
 /// Rows by whose they are, each with the order it stands at in the store; none where there is none.
-pub(crate) type Rows = HashMap<RowKey, Option<(u64, AnyRow)>>;
+pub(crate) type Rows = LruCache<RowKey, Option<(u64, AnyRow)>>;
+
+/// Room for the rows of those touched last.
+pub(crate) fn no_rows() -> Rows {
+    Rows::new(KNOWN_MAX)
+}
 
 /// A row touched by a batch.
 struct Change {
@@ -215,7 +222,7 @@ impl Projector {
             }
             checkpoints.push(stored(&**view).checkpoint(journal).map_err(|error| error.to_string())?);
         }
-        Ok(Self { checkpoints, batches: 0, damaged: HashSet::new(), known: Rows::new() })
+        Ok(Self { checkpoints, batches: 0, damaged: HashSet::new(), known: no_rows() })
     }
 
     fn lowest(&self) -> u64 {
@@ -228,7 +235,7 @@ impl Projector {
         self.batches += 1;
         let all = self.batches.is_multiple_of(CHECKPOINT_EVERY);
         // Given back once the rows are stored as they are known here.
-        let mut known = std::mem::take(&mut self.known);
+        let mut known = std::mem::replace(&mut self.known, Rows::new(NonZeroUsize::MIN));
         let fold = move || {
             let views: Vec<&dyn AnyView> = shared_too.views.iter().map(|view| &**view).collect();
             let journal = &shared_too.host.journal;
@@ -310,9 +317,6 @@ pub(crate) fn fold_batch(
             Err(error) => damaged.push((entry.stream.kind.clone(), entity.id, error)),
         }
     }
-    if known.len() + touched.len() > KNOWN_MAX {
-        known.clear();
-    }
     let mut rows = Vec::new();
     let mut changed = BTreeMap::new();
     for (key, change) in touched {
@@ -328,12 +332,12 @@ pub(crate) fn fold_batch(
             }
             (Some((order, row)), former) => {
                 rows.extend(stored(view).put(tenant.as_str(), *entity, former, order, row));
-                known.insert(key, change.row.map(|row| (order, row)));
+                known.put(key, change.row.map(|row| (order, row)));
             }
             (None, former) => {
                 let removed = former.map(|former| stored(view).remove(tenant.as_str(), *entity, former));
                 rows.extend(removed.into_iter().flatten());
-                known.insert(key, None);
+                known.put(key, None);
             }
         }
     }
@@ -369,7 +373,7 @@ fn fold_record(
     let change = match touched.entry((place, entity.tenant.clone(), entity.id)) {
         Entry::Occupied(change) => change.into_mut(),
         Entry::Vacant(vacant) => {
-            let row = match known.remove(vacant.key()) {
+            let row = match known.pop(vacant.key()) {
                 Some(row) => row,
                 None => stored(view)
                     .row(journal, entity.tenant.as_str(), entity.id)
