@@ -16,7 +16,7 @@ use throughline_workflows::{ids::TenantId, workflow::ActivityError};
 use uuid::Uuid;
 
 use crate::{
-    activities::{self, lane_of, same_activity},
+    activities::{self, Try, lane_of, same_activity},
     engine::Engine,
     operate::OperateError,
     order::{Along, CommandMeta, Receipt},
@@ -143,8 +143,10 @@ impl Engine {
         match (known, read) {
             (Some((entity, performer)), Some((record, payload))) => {
                 let error = ActivityError { code: Some("skipped".to_owned()), message };
-                activities::give_up(shared, &pending, &entity, &*performer, payload, error, &record, id)
-                    .await;
+                let (pending, entity, performer) = (&pending, &entity, &*performer);
+                let tried =
+                    Try { shared, pending, entity, performer, record: &record, payload: &payload, id };
+                tried.give_up(error).await;
             }
             _ => reports::bury(shared, &pending, message).await,
         }
