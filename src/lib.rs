@@ -11,7 +11,6 @@ mod figures;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod hex;
 pub mod http;
 pub mod performers;
 mod recovery;

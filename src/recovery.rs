@@ -11,3 +11,28 @@ pub(crate) mod folder;
 pub(crate) mod proof;
 pub(crate) mod restore;
 pub(crate) mod shelf;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+
+/// The hash that 64 hexadecimal digits of either case say: a head, as people and programs write it.
+pub(crate) fn read_hash(text: &str) -> Option<[u8; 32]> {
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+
+    #[test]
+    fn a_hash_is_read_as_it_was_written_and_nothing_else_is() {
+        let hash: [u8; 32] = std::array::from_fn(|at| at as u8 * 8 + 3);
+        let text = HEXLOWER.encode(&hash);
+        assert_eq!(read_hash(&text), Some(hash));
+        assert_eq!(read_hash(&text.to_uppercase()), Some(hash));
+        for text in ["", "ab", &"+1".repeat(32), &"é".repeat(32), &"0".repeat(63), &"0".repeat(65)] {
+            assert_eq!(read_hash(text), None, "{text}");
+        }
+    }
+}

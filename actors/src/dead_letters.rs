@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     engine::{Engine, SendError},
     intake::InboxItem,
-    operate::OperateError,
+    operate::{Act, OperateError},
     order::{Along, CommandMeta, Receipt},
 };
 
@@ -334,7 +334,7 @@ impl Engine {
         let tenant: TenantId = letter.tenant.parse().map_err(|_| LetterError::Unknown)?;
         let target = format!("dead_letter/{}", letter.id);
         let consume = vec![PendingKey::DeadLetter(letter.id)];
-        Ok(self.operate(&tenant, action, target, reason, meta, along, consume).await?)
+        Ok(self.operate(Act { tenant: &tenant, action, target, reason, meta }, along, consume).await?)
     }
 
     fn show(&self, letter: &DeadLetter) -> Letter {

@@ -33,19 +33,37 @@ pub enum OperateError {
     Send(#[from] SendError<operation::Rejection>),
 }
 
+/// What an operator did, as it is recorded.
+pub(crate) struct Act<'a> {
+    /// In whose audit it stands.
+    pub(crate) tenant: &'a TenantId,
+    /// For example `actor.pause`.
+    pub(crate) action: &'a str,
+    /// For example `conversation/ID`.
+    pub(crate) target: String,
+    /// Why, in the operator's words.
+    pub(crate) reason: String,
+    /// Who, and what it answers.
+    pub(crate) meta: CommandMeta,
+}
+
+impl<'a> Act<'a> {
+    /// An act upon one entity.
+    pub(crate) fn upon(entity: &'a EntityRef, action: &'a str, reason: String, meta: CommandMeta) -> Self {
+        let target = format!("{}/{}", entity.kind, entity.id);
+        Self { tenant: &entity.tenant, action, target, reason, meta }
+    }
+}
+
 impl Engine {
     /// Records that an operator acted, together with what the act changes and settles.
-    #[expect(clippy::too_many_arguments, reason = "an act is all of these")]
     pub(crate) async fn operate(
         &self,
-        tenant: &TenantId,
-        action: &str,
-        target: String,
-        reason: String,
-        meta: CommandMeta,
+        act: Act<'_>,
         along: Along,
         consume: Vec<PendingKey>,
     ) -> Result<Receipt, OperateError> {
+        let Act { tenant, action, target, reason, meta } = act;
         let command = operation::Command::Record {
             operation_id: OperationId(self.mint()),
             action: action.to_owned(),
@@ -77,12 +95,18 @@ impl Engine {
         kept.map_err(|refusal| OperateError::Send(SendError::from_refusal(refusal)))
     }
 
-    /// That an entity is there to be acted upon.
-    pub(crate) fn must_exist(&self, entity: &EntityRef) -> Result<(), OperateError> {
+    /// The entity to act upon, which is there.
+    pub(crate) fn existing(
+        &self,
+        tenant: &TenantId,
+        kind: &'static str,
+        id: Uuid,
+    ) -> Result<EntityRef, OperateError> {
+        let entity = EntityRef { tenant: tenant.clone(), kind, id };
         let version = self.shared.host.journal.version(&entity.stream());
         match version.map_err(|error| OperateError::Unreadable(error.to_string()))? {
-            0 => Err(OperateError::Unknown(entity.kind.to_owned())),
-            _ => Ok(()),
+            0 => Err(OperateError::Unknown(kind.to_owned())),
+            _ => Ok(entity),
         }
     }
 
@@ -102,15 +126,12 @@ impl Engine {
         if let Some(kept) = self.kept_operation(&meta).await? {
             return Ok(kept);
         }
-        let entity = EntityRef { tenant: tenant.clone(), kind, id };
-        self.must_exist(&entity)?;
+        let entity = self.existing(tenant, kind, id)?;
         if !self.shared.registry.residents().await.iter().any(|resident| resident.entity == entity) {
             return Err(OperateError::NotNow(format!("the {kind} is not in memory")));
         }
-        let target = format!("{kind}/{id}");
-        let receipt = self
-            .operate(tenant, "actor.passivate", target, reason, meta, Along::default(), Vec::new())
-            .await?;
+        let act = Act::upon(&entity, "actor.passivate", reason, meta);
+        let receipt = self.operate(act, Along::default(), Vec::new()).await?;
         self.shared.registry.passivate(&entity).await;
         Ok(receipt)
     }

@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 use crate::{
     engine::Engine,
-    operate::OperateError,
+    operate::{Act, OperateError},
     order::{Along, CommandMeta, EntityRef, Receipt},
     shared::Shared,
 };
@@ -243,11 +243,10 @@ impl Engine {
         if let Some(kept) = self.kept_operation(&meta).await? {
             return Ok(kept);
         }
-        let entity = EntityRef { tenant: tenant.clone(), kind, id };
+        let entity = self.existing(tenant, kind, id)?;
         let stream = entity.stream();
         let pauses = &self.shared.host.pauses;
         let _one_at_a_time = pauses.changing.lock().await;
-        self.must_exist(&entity)?;
         if let Some(pause) = pauses.of(&stream) {
             let Pause { since, reason, .. } = pause;
             let why = format!("the {kind} has been paused since {since} ({reason})");
@@ -256,7 +255,7 @@ impl Engine {
         let pause = Pause { since: self.now(), by: meta.by.clone(), reason: reason.clone() };
         let value = Some(codec::encode(&pause));
         let along = Along { rows: vec![RowChange { key: key_of(&stream), value }], ..Along::default() };
-        let receipt = self.change_pauses(&entity, "actor.pause", reason, meta, along).await?;
+        let receipt = self.change_pauses(Act::upon(&entity, "actor.pause", reason, meta), along).await?;
         // A turn that began before ends before this answers.
         self.shared.registry.passivate(&entity).await;
         Ok(receipt)
@@ -277,27 +276,19 @@ impl Engine {
         if let Some(kept) = self.kept_operation(&meta).await? {
             return Ok(kept);
         }
-        let entity = EntityRef { tenant: tenant.clone(), kind, id };
+        let entity = self.existing(tenant, kind, id)?;
         let stream = entity.stream();
         let _one_at_a_time = self.shared.host.pauses.changing.lock().await;
-        self.must_exist(&entity)?;
         if !self.shared.host.pauses.has(&stream) {
             return Err(OperateError::NotNow(format!("the {kind} is not paused")));
         }
         let rows = vec![RowChange { key: key_of(&stream), value: None }];
-        self.change_pauses(&entity, "actor.resume", reason, meta, Along { rows, ..Along::default() }).await
+        let act = Act::upon(&entity, "actor.resume", reason, meta);
+        self.change_pauses(act, Along { rows, ..Along::default() }).await
     }
 
-    async fn change_pauses(
-        &self,
-        entity: &EntityRef,
-        action: &str,
-        reason: String,
-        meta: CommandMeta,
-        along: Along,
-    ) -> Result<Receipt, OperateError> {
-        let target = format!("{}/{}", entity.kind, entity.id);
-        let done = self.operate(&entity.tenant, action, target, reason, meta, along, Vec::new()).await;
+    async fn change_pauses(&self, act: Act<'_>, along: Along) -> Result<Receipt, OperateError> {
+        let done = self.operate(act, along, Vec::new()).await;
         // What is durable is in force, whatever was answered.
         let host = &self.shared.host;
         host.pauses.refresh(&host.journal).map_err(|error| OperateError::Unreadable(error.to_string()))?;

@@ -12,7 +12,6 @@ use throughline_workflows::{
 use uuid::Uuid;
 
 use crate::{
-    activities::PANICKED,
     engine::Engine,
     order::{AnyCommand, EntityRef, panic_text},
     rehydrate,
@@ -155,6 +154,9 @@ pub(crate) trait AnyPerformer: Send + Sync {
     /// An activity that a person edited as JSON, encoded.
     fn edited(&self, activity: &serde_json::Value) -> Result<Vec<u8>, String>;
 }
+
+/// The code of an error that is a performer's panic.
+pub(crate) const PANICKED: &str = "panic";
 
 /// `P` performing for `W`.
 pub(crate) struct PerformerOf<W, P> {

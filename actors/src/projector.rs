@@ -4,10 +4,12 @@
 //! want them, and commits the changed rows with its checkpoint. Rows can therefore be deleted and folded again,
 //! and a reader who has just written can wait for its own `seq`.
 
+mod reader;
+mod view;
+
 use std::{
     any::Any,
     collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
-    marker::PhantomData,
     num::NonZeroUsize,
     sync::Arc,
     time::Duration,
@@ -21,21 +23,14 @@ use throughline_storage::{
     journal::{Journal, StoredRecord},
     projections,
 };
-use throughline_workflows::{
-    ids::TenantId,
-    time::Timestamp,
-    views::{EventMeta, View},
-    workflow::Workflow,
-};
+use throughline_workflows::{ids::TenantId, time::Timestamp};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::{
-    order::EntityRef,
-    rehydrate::{self, RecordMeta},
-    runner::Runner,
-    shared::Shared,
-};
+pub use self::reader::{Page, ViewError, Views};
+use self::view::Told;
+pub(crate) use self::view::{AnyRow, AnyView, ViewOf};
+use crate::{order::EntityRef, rehydrate::RecordMeta, shared::Shared};
 
 /// A view that no event touches has its checkpoint written only so often: after a restart it passes over at most so
 /// many batches again.
@@ -52,87 +47,6 @@ const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(32 * 1024).expect("more than n
 
 /// Before views that could not be fed are fed again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// A view, of whichever rows.
-pub(crate) trait AnyView: Send + Sync {
-    fn name(&self) -> &'static str;
-    fn revision(&self) -> u16;
-    fn kind(&self) -> &'static str;
-    /// The events of a record, read once for all views of their kind.
-    fn events(&self, entity: &EntityRef, record: &Record) -> Result<Box<dyn Any>, String>;
-    /// A stored row.
-    fn decode(&self, row: &[u8]) -> Result<AnyRow, String>;
-    /// The row after the record's events.
-    fn fold(&self, row: Option<AnyRow>, events: &dyn Any, told: &Told<'_>) -> Result<Option<AnyRow>, String>;
-    /// A row's order, and the row as it is stored.
-    fn encode(&self, row: &AnyRow) -> Option<(u64, Vec<u8>)>;
-}
-
-/// A row of whichever view.
-pub(crate) type AnyRow = Box<dyn Any + Send>;
-
-/// What the events of one record have in common.
-pub(crate) struct Told<'a> {
-    entity: Uuid,
-    version: u64,
-    first_seq: u64,
-    at: Timestamp,
-    meta: &'a RecordMeta,
-}
-
-pub(crate) struct ViewOf<V>(pub(crate) PhantomData<fn() -> V>);
-
-type EventOf<V> = <<V as View>::Source as Workflow>::Event;
-
-impl<V: View> AnyView for ViewOf<V> {
-    fn name(&self) -> &'static str {
-        V::NAME
-    }
-
-    fn revision(&self) -> u16 {
-        V::REVISION
-    }
-
-    fn kind(&self) -> &'static str {
-        V::Source::KIND
-    }
-
-    fn events(&self, entity: &EntityRef, record: &Record) -> Result<Box<dyn Any>, String> {
-        let events =
-            record.events.iter().map(|stored| rehydrate::event::<V::Source>(stored, entity, record.version));
-        Ok(Box::new(events.collect::<Result<Vec<EventOf<V>>, _>>()?))
-    }
-
-    fn decode(&self, row: &[u8]) -> Result<AnyRow, String> {
-        Ok(Box::new(codec::decode::<V::Row>(row).map_err(|error| format!("{}: {error}", V::NAME))?))
-    }
-
-    fn fold(&self, row: Option<AnyRow>, events: &dyn Any, told: &Told<'_>) -> Result<Option<AnyRow>, String> {
-        let another = || format!("{}: a row or event of another view", V::NAME);
-        let events = events.downcast_ref::<Vec<EventOf<V>>>().ok_or_else(another)?;
-        let mut row = match row {
-            Some(row) => Some(*row.downcast::<V::Row>().map_err(|_| another())?),
-            None => None,
-        };
-        for (index, event) in (0u32..).zip(events) {
-            let meta = EventMeta {
-                entity: told.entity,
-                version: told.version,
-                index,
-                seq: told.first_seq + u64::from(index),
-                at: told.at,
-                by: &told.meta.by,
-                cause: &told.meta.cause,
-            };
-            row = V::fold(row, event, &meta);
-        }
-        Ok(row.map(|row| Box::new(row) as AnyRow))
-    }
-
-    fn encode(&self, row: &AnyRow) -> Option<(u64, Vec<u8>)> {
-        row.downcast_ref::<V::Row>().map(|row| (V::order(row), codec::encode(row)))
-    }
-}
 
 /// Runs until the engine drains.
 pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
@@ -387,123 +301,6 @@ fn fold_record(
     };
     change.row = view.fold(change.row.take(), events, told)?;
     Ok(())
-}
-
-/// Reads lists. The only way from the edge to a projection.
-#[derive(Clone)]
-pub struct Views {
-    journal: Journal,
-    projected: watch::Receiver<u64>,
-    runner: Runner,
-}
-
-/// One page of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<R> {
-    /// The rows of the page, in order.
-    pub items: Vec<R>,
-    /// How many rows there are on all pages.
-    pub total: usize,
-}
-
-/// Why a list cannot be read.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ViewError {
-    /// The list has not caught up with the asked `seq` in time.
-    #[error("the list has reached {reached}, not yet {wanted}")]
-    Behind {
-        /// Where the list is.
-        reached: u64,
-        /// What was asked for.
-        wanted: u64,
-    },
-    /// The rows cannot be read.
-    #[error("{0}")]
-    Unreadable(String),
-}
-
-impl Views {
-    pub(crate) fn new(journal: Journal, projected: watch::Receiver<u64>, runner: Runner) -> Self {
-        Self { journal, projected, runner }
-    }
-
-    /// How far the lists are.
-    pub fn reached(&self) -> u64 {
-        *self.projected.borrow()
-    }
-
-    /// Returns once the lists show everything up to `seq`.
-    ///
-    /// # Errors
-    /// [`ViewError::Behind`] if they do not within `patience`.
-    pub async fn wait_for(&self, seq: u64, patience: Duration) -> Result<(), ViewError> {
-        let mut projected = self.projected.clone();
-        let waited = self.runner.timeout(patience, projected.wait_for(|reached| *reached >= seq)).await;
-        match waited {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(ViewError::Behind { reached: self.reached(), wanted: seq }),
-        }
-    }
-
-    /// Rows that `wanted` keeps, in the view's order, `skip` of them passed over and at most `take` returned.
-    ///
-    /// # Errors
-    /// [`ViewError::Unreadable`] if the store cannot be read.
-    pub async fn page<V: View>(
-        &self,
-        tenant: &TenantId,
-        skip: usize,
-        take: usize,
-        wanted: impl Fn(&V::Row) -> bool + Send + 'static,
-    ) -> Result<Page<V::Row>, ViewError> {
-        let (journal, tenant) = (self.journal.clone(), tenant.clone());
-        let page = move || {
-            let view = projections::View::new(V::NAME, V::REVISION);
-            let mut page = Page { items: Vec::new(), total: 0 };
-            let mut after = None;
-            loop {
-                let window = view.page(&journal, tenant.as_str(), after, 1024).map_err(unreadable)?;
-                let Some(last) = window.last() else { return Ok(page) };
-                after = Some((last.order, last.entity));
-                for stored in window {
-                    let row = codec::decode::<V::Row>(&stored.bytes).map_err(unreadable)?;
-                    if wanted(&row) {
-                        if page.total >= skip && page.items.len() < take {
-                            page.items.push(row);
-                        }
-                        page.total += 1;
-                    }
-                }
-            }
-        };
-        self.runner.read(page).await.map_err(ViewError::Unreadable)?
-    }
-
-    /// The first row in the view's order; none where there is none.
-    ///
-    /// # Errors
-    /// [`ViewError::Unreadable`] if the store cannot be read.
-    pub fn first<V: View>(&self, tenant: &TenantId) -> Result<Option<V::Row>, ViewError> {
-        let view = projections::View::new(V::NAME, V::REVISION);
-        let first = view.page(&self.journal, tenant.as_str(), None, 1).map_err(unreadable)?;
-        first.first().map(|row| codec::decode(&row.bytes).map_err(unreadable)).transpose()
-    }
-
-    /// One entity's row.
-    ///
-    /// # Errors
-    /// [`ViewError::Unreadable`] if the store cannot be read.
-    pub fn row<V: View>(&self, tenant: &TenantId, entity: Uuid) -> Result<Option<V::Row>, ViewError> {
-        projections::View::new(V::NAME, V::REVISION)
-            .row(&self.journal, tenant.as_str(), entity)
-            .map_err(unreadable)?
-            .map(|row| codec::decode(&row.bytes).map_err(unreadable))
-            .transpose()
-    }
-}
-
-fn unreadable(error: impl std::fmt::Display) -> ViewError {
-    ViewError::Unreadable(error.to_string())
 }
 
 /// A view as it is stored.

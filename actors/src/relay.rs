@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use data_encoding::HEXLOWER;
 use futures::StreamExt;
 use throughline_storage::{
     append::{Append, RowChange},
@@ -408,8 +409,7 @@ fn changes(shared: &Shared, entry: &FeedEntry) -> bool {
 /// The id of the message that tells of an event: from its record's hash, so that no other event, of this store or of
 /// one restored from a copy, ever has the same.
 fn message_id(entry: &FeedEntry, index: u32) -> String {
-    let hash: String = entry.hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("evt_{hash}_{index}")
+    format!("evt_{}_{index}", HEXLOWER.encode(&entry.hash[..12]))
 }
 
 /// The event as text; one that is too long is told without its details, which can be read where it happened.

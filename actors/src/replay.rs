@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     engine::Engine,
-    operate::OperateError,
+    operate::{Act, OperateError},
     order::{Along, CommandMeta, EntityRef, Receipt},
 };
 
@@ -37,14 +37,12 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<(Receipt, Replayed), OperateError> {
-        let entity = EntityRef { tenant: tenant.clone(), kind, id };
-        self.must_exist(&entity)?;
-        let target = format!("{kind}/{id}");
+        let entity = self.existing(tenant, kind, id)?;
         let receipt = match self.kept_operation(&meta).await? {
             Some(kept) => kept,
             None => {
-                self.operate(tenant, "actor.replay", target, reason, meta, Along::default(), Vec::new())
-                    .await?
+                let act = Act::upon(&entity, "actor.replay", reason, meta);
+                self.operate(act, Along::default(), Vec::new()).await?
             }
         };
         Ok((receipt, self.replay_one(&entity).await.map_err(OperateError::Unreadable)?))

@@ -220,6 +220,7 @@ async fn finish(shared: &Shared, append: Append) {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
     use throughline_workflows::{
         conversation::DeliveryStatus,
         ids::{ConversationId, MessageId},
@@ -248,13 +249,8 @@ mod tests {
             534d390110000000000000000000000000000000000000000000000101100000000000000000000000000000\
             000000000000000002050000000101050000000000000033303030350400000000000000676f6e650095b39b\
             a1010000";
-        let hex: String =
-            encode(&report(), Uuid::from_u128(3)).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, first_day);
-        let bytes: Vec<u8> = (0..first_day.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&first_day[at..at + 2], 16).unwrap())
-            .collect();
+        assert_eq!(HEXLOWER.encode(&encode(&report(), Uuid::from_u128(3))), first_day);
+        let bytes = HEXLOWER.decode(first_day.as_bytes()).unwrap();
         assert_eq!(decode(&bytes), Ok((Uuid::from_u128(3), report())));
         assert!(decode(&[9, 9]).unwrap_err().contains("format 9"));
         assert!(decode(&[]).is_err());

@@ -16,9 +16,9 @@ use throughline_workflows::{ids::TenantId, workflow::ActivityError};
 use uuid::Uuid;
 
 use crate::{
-    activities::{self, lane_of, same_activity},
+    activities::{self, Try, lane_of, same_activity},
     engine::Engine,
-    operate::OperateError,
+    operate::{Act, OperateError},
     order::{Along, CommandMeta, Receipt},
     performer::activity_id,
     reports,
@@ -102,7 +102,8 @@ impl Engine {
             performer.mended(&payload, &tenant);
         }
         let target = format!("activity/{id}");
-        self.operate(&tenant, "activity.retry_now", target, reason, meta, along, consume).await
+        let act = Act { tenant: &tenant, action: "activity.retry_now", target, reason, meta };
+        self.operate(act, along, consume).await
     }
 
     /// Gives a pending activity up now: its entity hears that it failed, its lane goes on, and what it would have asked
@@ -137,14 +138,15 @@ impl Engine {
         };
         let (tenant, target) = (tenant_of(&pending)?, format!("activity/{id}"));
         let message = format!("skipped by an operator: {reason}");
-        let receipt = self
-            .operate(&tenant, "activity.skip", target, reason, meta, Along::default(), Vec::new())
-            .await?;
+        let act = Act { tenant: &tenant, action: "activity.skip", target, reason, meta };
+        let receipt = self.operate(act, Along::default(), Vec::new()).await?;
         match (known, read) {
             (Some((entity, performer)), Some((record, payload))) => {
                 let error = ActivityError { code: Some("skipped".to_owned()), message };
-                activities::give_up(shared, &pending, &entity, &*performer, payload, error, &record, id)
-                    .await;
+                let (pending, entity, performer) = (&pending, &entity, &*performer);
+                let tried =
+                    Try { shared, pending, entity, performer, record: &record, payload: &payload, id };
+                tried.give_up(error).await;
             }
             _ => reports::bury(shared, &pending, message).await,
         }

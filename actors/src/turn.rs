@@ -4,27 +4,23 @@
 //! owns the [`Turn`]; nobody sees it changed before the commit is durable, and if the commit fails it is thrown
 //! away and read again.
 
+mod lay_out;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-use throughline_storage::{
-    append::{
-        ActivityKey, Append, ClaimChange, ClaimKey, ClaimLifetime, ClaimRequest, CommitError, NewRecord,
-        PendingActivity, PendingKey, SnapshotBytes, Timer, TimerKey,
-    },
-    codec,
-    envelope::{ActivityBytes, EventBytes, Record, Snapshot},
-};
+use throughline_storage::append::{Append, CommitError, PendingKey, Timer, TimerKey};
 use throughline_workflows::{
     time::Timestamp,
-    workflow::{By, Cause, ClaimChange as Wanted, Context, Decision, Workflow},
+    workflow::{By, Cause, Context, Decision, Workflow},
 };
 use uuid::Uuid;
 
+use self::lay_out::Layout;
 use crate::{
-    armed, backoff,
+    backoff,
     host::Host,
     idempotency,
     order::{EntityRef, Idempotency, Order, Receipt, Refusal, Rejected, panic_text, refusal_of},
@@ -159,16 +155,15 @@ impl<W: Workflow> Turn<W> {
                     id: format!("deadlines revision {}", W::DEADLINES_REVISION),
                 },
             };
-            let mut append = Append::default();
             let version = live.version;
-            let changed = catch_unwind(AssertUnwindSafe(|| self.change_timers(&mut live, now, &mut append)));
+            let mut layout = self.layout(&mut live, now, Vec::new());
+            let changed = catch_unwind(AssertUnwindSafe(|| layout.change_timers()));
             if !changed.map_err(|panic| Refusal::Crashed { panic: panic_text(&*panic), version })? {
                 self.live = Some(live);
                 return Ok(());
             }
-            let correlation = self.host.minter.mint();
-            self.add_record(&mut live, &mut append, now, correlation, &meta, Vec::new(), Vec::new());
-            match self.host.journal.commit(append).await {
+            layout.add_record(self.host.minter.mint(), &meta, &[], &[]);
+            match self.host.journal.commit(layout.append).await {
                 Ok(committed) => {
                     live.armed_at_ms = now.as_millis();
                     live.version = committed.version;
@@ -213,7 +208,6 @@ impl<W: Workflow> Turn<W> {
         order: &Order,
         now: Timestamp,
     ) -> Result<Option<Plan>, Refusal> {
-        let mut append = Append { consume: order.consume.clone(), ..Append::default() };
         let fired = order.firing.as_ref().map(|timer| (timer, deadline_of::<W>(timer)));
         if let Some((timer, deadline)) = &fired {
             let due = Timestamp::from_millis(timer.due_ms);
@@ -221,7 +215,7 @@ impl<W: Workflow> Turn<W> {
             if !held {
                 // The clock has moved on since it was armed: the firing means nothing any more. Unless an upgrade
                 // took the deadline away: then the record goes on to say what is armed now.
-                self.lay_out(live, Decision::nothing(), order, now, &mut append);
+                let append = self.lay_out(live, Decision::nothing(), order, now);
                 let recorded = append.record.is_some();
                 return Ok(Some(Plan { append, claims: Vec::new(), recorded, refusal: None }));
             }
@@ -238,7 +232,7 @@ impl<W: Workflow> Turn<W> {
             }
             Err(other) => return Err(other),
         };
-        self.lay_out(live, decision, order, now, &mut append);
+        let mut append = self.lay_out(live, decision, order, now);
         let recorded = append.record.is_some();
         let is_armed = |timer: &Timer| {
             live.armed.iter().any(|armed| armed.name == timer.key.name && armed.due_ms == timer.due_ms)
@@ -284,186 +278,22 @@ impl<W: Workflow> Turn<W> {
             .map_err(|rejection| Refusal::Rejected(Arc::new(rejection)))
     }
 
-    /// Turns a decision into an append and moves `live` on.
-    fn lay_out(
-        &self,
-        live: &mut Live<W>,
-        decision: Decision<W>,
-        order: &Order,
-        now: Timestamp,
-        append: &mut Append,
-    ) {
-        for event in &decision.events {
-            W::evolve(&mut live.state, event);
-        }
-        let stream = self.entity.stream();
-        append.claims = decision
-            .claims
-            .into_iter()
-            .map(|claim| ClaimRequest {
-                key: ClaimKey {
-                    tenant: self.entity.tenant.to_string(),
-                    space: claim.space.to_owned(),
-                    key: claim.key.into_bytes(),
-                    lifetime: ClaimLifetime::Permanent,
-                },
-                change: {
-                    let owner = self.entity.id.as_bytes().to_vec();
-                    match claim.change {
-                        Wanted::Take => ClaimChange::Take { owner },
-                        Wanted::TakeFrom(former) => {
-                            ClaimChange::TakeFrom { owner, former: former.as_bytes().to_vec() }
-                        }
-                        Wanted::TakeIfFree => ClaimChange::TakeIfFree { owner },
-                        Wanted::Release => ClaimChange::Release { owner },
-                    }
-                },
-            })
-            .collect();
-        append.dead_letters.clone_from(&order.along.dead_letters);
-        append.inbox.clone_from(&order.along.inbox);
-        append.activities.clone_from(&order.along.activities);
-        append.hold.clone_from(&order.along.hold);
-        append.unhold.clone_from(&order.along.unhold);
-        append.rows.clone_from(&order.along.rows);
-        let version = live.version + 1;
-        for (index, activity) in (0u32..).zip(&decision.activities) {
-            append.activities.push(PendingActivity {
-                key: ActivityKey { ready_at_ms: now.as_millis(), stream: stream.clone(), version, index },
-                lane: W::lane(activity).unwrap_or_default(),
-                attempts: 0,
-                asked_at_ms: now.as_millis(),
-                last_error: None,
-                edited: None,
-                begun_at_ms: None,
-            });
-        }
-        let timers_changed = self.change_timers(live, now, append);
-        if !decision.events.is_empty() || !decision.activities.is_empty() || timers_changed {
-            let meta = RecordMeta { by: order.meta.by.clone(), cause: order.meta.cause.clone() };
-            self.add_record(
-                live,
-                append,
-                now,
-                order.meta.correlation,
-                &meta,
-                decision.events,
-                decision.activities,
-            );
-        }
-        if let Some(idempotency) = &order.meta.idempotency {
-            append.claims.push(self.keep_answer(idempotency, live.version, append.record.is_some(), now));
-        }
+    /// What a decision commits; `live` moves on.
+    fn lay_out(&self, live: &mut Live<W>, decision: Decision<W>, order: &Order, now: Timestamp) -> Append {
+        let mut layout = self.layout(live, now, order.consume.clone());
+        layout.add_decision(decision, order);
+        layout.append
     }
 
-    /// The claim that keeps this turn's answer for whoever repeats the request.
-    fn keep_answer(
-        &self,
-        idempotency: &Idempotency,
-        version: u64,
-        recorded: bool,
+    fn layout<'a>(
+        &'a self,
+        live: &'a mut Live<W>,
         now: Timestamp,
-    ) -> ClaimRequest {
-        let stream = (self.entity.tenant.to_string(), self.entity.kind.to_owned(), self.entity.id);
-        let kept = idempotency::KeptAnswer {
-            fingerprint: idempotency.fingerprint,
-            stream,
-            version: version + u64::from(recorded),
-            answer: idempotency.answer.clone(),
-        };
-        ClaimRequest {
-            key: idempotency::claim(&idempotency.tenant, &idempotency.key, now.as_millis()),
-            change: ClaimChange::TakeOnce { owner: codec::encode(&kept) },
-        }
-    }
-
-    /// Brings the armed timers in line with the state; returns whether anything changed.
-    ///
-    /// The comparison is with what the last record armed, not with the deadlines of the old state: so a deadline
-    /// that an upgrade adds is armed at the next turn.
-    fn change_timers(&self, live: &mut Live<W>, now: Timestamp, append: &mut Append) -> bool {
-        let wanted = armed::wanted::<W>(&live.state);
-        let stream = self.entity.stream();
-        let before: Vec<_> = armed::indexed(&live.armed, live.armed_at_ms).collect();
-        let after: Vec<_> = armed::indexed(&wanted, now.as_millis()).collect();
-        // The one that fired is consumed; where the state holds it still it is stuck, and armed again as such.
-        let fired = |key: &TimerKey| append.consume.contains(&PendingKey::Timer(key.clone()));
-        let gone = before.iter().filter(|old| !after.contains(old)).map(|old| armed::key(&stream, old));
-        let gone: Vec<_> = gone.filter(|key| !fired(key)).collect();
-        let new = after.iter().filter(|new| !before.contains(new)).map(|new| armed::timer(&stream, new));
-        let new: Vec<_> = new.filter(|timer| !fired(&timer.key)).collect();
-        append.disarm.extend(gone);
-        append.arm.extend(new);
-        if wanted == live.armed {
-            return false;
-        }
-        live.armed = wanted;
-        true
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a record is all of these")]
-    fn add_record(
-        &self,
-        live: &mut Live<W>,
-        append: &mut Append,
-        now: Timestamp,
-        correlation: Uuid,
-        meta: &RecordMeta,
-        events: Vec<W::Event>,
-        activities: Vec<W::Activity>,
-    ) {
-        let stream = self.entity.stream();
-        let version = live.version + 1;
-        let record = Record {
-            stream: stream.clone(),
-            version,
-            at_ms: now.as_millis(),
-            correlation,
-            metadata: codec::encode(meta),
-            key_id: None,
-            previous: live.head,
-            events: events
-                .iter()
-                .map(|event| {
-                    let kind = W::event_type(event);
-                    EventBytes {
-                        name: kind.name.to_owned(),
-                        version: kind.version,
-                        bytes: codec::encode(event),
-                    }
-                })
-                .collect(),
-            activities: activities
-                .iter()
-                .map(|activity| ActivityBytes {
-                    lane: W::lane(activity).unwrap_or_default(),
-                    bytes: codec::encode(activity),
-                })
-                .collect(),
-            armed: live.armed.clone(),
-        };
-        let encoded = record.encode();
-        live.head = encoded.hash;
-        if version.saturating_sub(live.snapshot_version) >= self.host.options.snapshot_every {
-            live.snapshot_version = version;
-            let snapshot = Snapshot {
-                stream: stream.clone(),
-                state_revision: W::STATE_REVISION,
-                version,
-                seq: 0,
-                head: live.head,
-                armed: live.armed.clone(),
-                state: codec::encode(&live.state),
-            };
-            append.snapshot = Some(SnapshotBytes { stream: stream.clone(), bytes: snapshot.encode().bytes });
-        }
-        append.record = Some(NewRecord {
-            stream,
-            expected_version: live.version,
-            events: u32::try_from(events.len()).unwrap_or(u32::MAX),
-            bytes: encoded.bytes,
-            hash: encoded.hash,
-        });
+        consume: Vec<PendingKey>,
+    ) -> Layout<'a, W> {
+        let snapshot_every = self.host.options.snapshot_every;
+        let append = Append { consume, ..Append::default() };
+        Layout { entity: &self.entity, live, now, snapshot_every, append }
     }
 }
 

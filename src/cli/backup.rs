@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use data_encoding::HEXLOWER;
 use serde_json::json;
 use throughline_actors::clock::Stopwatch;
 use throughline_storage::archive::Base;
@@ -17,13 +18,10 @@ use super::{
     remote::{Client, Opened, Remote},
     show::{amount, pretty},
 };
-use crate::{
-    hex,
-    recovery::{
-        bars,
-        proof::{self, Proved},
-        shelf::{self, Kept, Place, Shelf},
-    },
+use crate::recovery::{
+    bars,
+    proof::{self, Proved},
+    shelf::{self, Kept, Place, Shelf},
 };
 
 /// The server sends something more often than this, even where it finds nothing new.
@@ -133,7 +131,7 @@ async fn open(client: &Client, base: Option<&Base>) -> anyhow::Result<Opened> {
     let query = base.map_or_else(Vec::new, |base| {
         vec![
             ("after", base.seq.to_string()),
-            ("head", hex::write(&base.hash)),
+            ("head", HEXLOWER.encode(&base.hash)),
             ("begun_at_ms", base.begun_at_ms.to_string()),
         ]
     });
@@ -169,7 +167,7 @@ fn as_text(made: &Made, seconds: f64) -> String {
         made.path.display(),
         amount(kept.bytes),
         kept.end.head.seq,
-        hex::write(&kept.end.head.hash),
+        HEXLOWER.encode(&kept.end.head.hash),
         counts.pairs,
         counts.changes,
         counts.files,
@@ -196,7 +194,7 @@ fn as_json(made: &Made, seconds: f64) -> String {
         "begun_at": kept.begun_at().to_string(),
         "bytes": kept.bytes,
         "seq": kept.end.head.seq,
-        "head": hex::write(&kept.end.head.hash),
+        "head": HEXLOWER.encode(&kept.end.head.hash),
         "keys": counts.pairs,
         "changes": counts.changes,
         "files": counts.files,

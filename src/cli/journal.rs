@@ -7,6 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use throughline_actors::clock::Stopwatch;
@@ -25,7 +26,6 @@ use super::{
 };
 use crate::{
     config::Loaded,
-    hex,
     recovery::{
         bars, folder, proof,
         restore::check_target,
@@ -143,7 +143,7 @@ fn stats_json(engine: &str, counted: &StoreFigures) -> String {
         "engine": engine,
         "bytes_on_disk": counted.bytes_on_disk,
         "seq": counted.head.seq,
-        "head": hex::write(&counted.head.hash),
+        "head": HEXLOWER.encode(&counted.head.hash),
         "first_at": counted.first_at_ms.map(|at| Timestamp::from_millis(at).to_string()),
         "last_at": counted.first_at_ms.map(|_| Timestamp::from_millis(counted.head.at_ms).to_string()),
         "parts": parts,
@@ -167,7 +167,7 @@ fn stats_text(engine: &str, counted: &StoreFigures) -> String {
             Timestamp::from_millis(first),
             Timestamp::from_millis(counted.head.at_ms),
             counted.head.seq,
-            hex::write(&counted.head.hash)
+            HEXLOWER.encode(&counted.head.hash)
         ),
     };
     format!(
@@ -204,7 +204,7 @@ impl Export {
         Ok(if self.data.json {
             pretty(&json!({
                 "file": self.file.display().to_string(), "bytes": kept.bytes, "seq": kept.end.head.seq,
-                "head": hex::write(&kept.end.head.hash), "keys": counts.pairs, "files": counts.files,
+                "head": HEXLOWER.encode(&kept.end.head.hash), "keys": counts.pairs, "files": counts.files,
                 "absent": counts.absent, "seconds": seconds,
             }))
         } else {
@@ -213,7 +213,7 @@ impl Export {
                 self.file.display(),
                 amount(kept.bytes),
                 kept.end.head.seq,
-                hex::write(&kept.end.head.hash),
+                HEXLOWER.encode(&kept.end.head.hash),
                 counts.pairs,
                 counts.files,
             )

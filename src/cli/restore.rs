@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use data_encoding::HEXLOWER;
 use serde_json::json;
 use throughline_actors::clock::Stopwatch;
 
@@ -16,7 +17,6 @@ use super::{
 };
 use crate::{
     config::Loaded,
-    hex,
     recovery::{
         proof,
         restore::{Restored, check_target, restore},
@@ -134,7 +134,7 @@ pub(super) fn told(chain: &[Kept], target: &Path, restored: &Restored, seconds: 
             "archive_bytes": bytes,
             "begun_at": begun_at,
             "seq": found.head.seq,
-            "head": hex::write(&found.head.hash),
+            "head": HEXLOWER.encode(&found.head.hash),
             "keys": keys,
             "streams": found.streams,
             "records": found.records,
@@ -152,7 +152,7 @@ pub(super) fn told(chain: &[Kept], target: &Path, restored: &Restored, seconds: 
         amount(bytes),
         begun_at.unwrap_or_default(),
         found.head.seq,
-        hex::write(&found.head.hash),
+        HEXLOWER.encode(&found.head.hash),
         found.streams,
         found.events,
         match found.damaged {

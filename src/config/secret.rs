@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use data_encoding::HEXLOWER;
 use rand::RngCore as _;
 use serde::{
     Deserialize, Deserializer,
@@ -13,7 +14,6 @@ use serde::{
 };
 
 use super::Environment;
-use crate::hex;
 
 /// A secret and its older versions, newest first. Neither `Debug` nor `Display` shows a value.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -216,7 +216,7 @@ fn make_key(path: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
-    let text = hex::write(&bytes);
+    let text = HEXLOWER.encode(&bytes);
     // A temporary file is made readable by its owner only, and keeps that when it gets its name.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     writeln!(file, "{text}")?;

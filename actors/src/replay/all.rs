@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Difference, compare::READABLE};
 use crate::{
     engine::Engine,
-    operate::OperateError,
+    operate::{Act, OperateError},
     order::{Along, CommandMeta, EntityRef, Receipt},
 };
 
@@ -100,10 +100,8 @@ impl Engine {
                 format!("{}/{}", tenant.map_or("all", TenantId::as_str), kind.unwrap_or("all"))
             }
         };
-        let recorded = self
-            .operate(audited, "actor.replay_all", target, reason, meta, Along::default(), Vec::new())
-            .await;
-        let receipt = match recorded {
+        let act = Act { tenant: audited, action: "actor.replay_all", target, reason, meta };
+        let receipt = match self.operate(act, Along::default(), Vec::new()).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 *self.shared.replay.0.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::{Value, json};
 use throughline_storage::{
@@ -125,8 +126,8 @@ pub(crate) fn compare<W: Workflow>(
         let stored = stored.map_err(|error| error.to_string())?;
         let record = stored.decode().map_err(|error| error.to_string())?;
         if record.previous != live.head || record.version != live.version + 1 {
-            let journal = json!({ "version": live.version + 1, "previous": hex(&live.head) });
-            let found = json!({ "version": record.version, "previous": hex(&record.previous) });
+            let journal = json!({ "version": live.version + 1, "previous": HEXLOWER.encode(&live.head) });
+            let found = json!({ "version": record.version, "previous": HEXLOWER.encode(&record.previous) });
             replayed.differ("journal", record.version, "record", journal, found);
         }
         for bytes in &record.events {
@@ -185,7 +186,13 @@ impl Replayed {
             self.differ(against, live.version, changed.path, journal, found);
         }
         if head != live.head {
-            self.differ(against, live.version, "record", json!(hex(&live.head)), json!(hex(&head)));
+            self.differ(
+                against,
+                live.version,
+                "record",
+                json!(HEXLOWER.encode(&live.head)),
+                json!(HEXLOWER.encode(&head)),
+            );
         }
         self.hold_timers(against, live.version, &live.armed, armed);
         Ok(())
@@ -257,8 +264,4 @@ fn is_indexed(journal: &Journal, key: TimerKey) -> Result<bool, ReadError> {
             return Ok(true);
         }
     }
-}
-
-fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,6 +2,7 @@
 
 use anyhow::anyhow;
 use clap::Args;
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use throughline_actors::{
     clock::Stopwatch,
@@ -15,10 +16,10 @@ use throughline_storage::{
 use super::super::{Told, data::Data, show::pretty};
 use crate::{
     config::Loaded,
-    hex,
     recovery::{
         bars,
         folder::{self, DataFolder},
+        read_hash,
     },
 };
 
@@ -45,7 +46,7 @@ pub(super) struct Verify {
 struct Hash([u8; 32]);
 
 fn hash(text: &str) -> Result<Hash, String> {
-    hex::read(text).map(Hash).ok_or_else(|| {
+    read_hash(text).map(Hash).ok_or_else(|| {
         "a head is 64 hexadecimal digits, as `journal verify` and `backup` print it".to_owned()
     })
 }
@@ -153,7 +154,7 @@ impl Findings {
         text.push_str(&format!(
             "  {sound}; {:.1} s\nhead {} at seq {}",
             self.seconds,
-            hex::write(&head.hash),
+            HEXLOWER.encode(&head.hash),
             head.seq
         ));
         text
@@ -183,7 +184,7 @@ impl Findings {
             "events": events,
             "groups": groups,
             "seq": head.seq,
-            "head": hex::write(&head.hash),
+            "head": HEXLOWER.encode(&head.hash),
             "expected_at_seq": expected_at,
             "damaged": damaged,
             "damages": damages.iter().map(damage_json).collect::<Vec<_>>(),

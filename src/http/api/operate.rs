@@ -9,6 +9,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use throughline_actors::{
     introspect::ActorState,
+    order::CommandMeta,
     replay::{ReplayRun, Replayed},
 };
 use throughline_workflows::{ids::TenantId, time::Timestamp};
@@ -111,9 +112,7 @@ async fn pause(
     change: Change<Why>,
 ) -> Result<Changed<ActedOn>, Problem> {
     let target = Target::of(&edge, &change, &whose, &kind, id)?;
-    let answer = target.state(&edge).await?;
-    let meta = change.meta(&answer)?;
-    let reason = change.body.reason.clone();
+    let (answer, reason, meta) = target.act(&edge, &change).await?;
     Ok(Changed::new(answer, edge.engine.pause(&target.tenant, target.kind, id, reason, meta).await?))
 }
 
@@ -130,9 +129,7 @@ async fn resume(
     change: Change<Why>,
 ) -> Result<Changed<ActedOn>, Problem> {
     let target = Target::of(&edge, &change, &whose, &kind, id)?;
-    let answer = target.state(&edge).await?;
-    let meta = change.meta(&answer)?;
-    let reason = change.body.reason.clone();
+    let (answer, reason, meta) = target.act(&edge, &change).await?;
     Ok(Changed::new(answer, edge.engine.resume(&target.tenant, target.kind, id, reason, meta).await?))
 }
 
@@ -150,9 +147,7 @@ async fn passivate(
     change: Change<Why>,
 ) -> Result<Changed<ActedOn>, Problem> {
     let target = Target::of(&edge, &change, &whose, &kind, id)?;
-    let answer = target.state(&edge).await?;
-    let meta = change.meta(&answer)?;
-    let reason = change.body.reason.clone();
+    let (answer, reason, meta) = target.act(&edge, &change).await?;
     Ok(Changed::new(answer, edge.engine.passivate(&target.tenant, target.kind, id, reason, meta).await?))
 }
 
@@ -216,10 +211,7 @@ async fn retry_now(
     At(id): At<String>,
     change: Change<Why>,
 ) -> Result<Changed<Activity>, Problem> {
-    change.caller.must_operate()?;
-    check_reason(&change.body.reason)?;
-    let answer = Activity { id };
-    let (meta, reason) = (change.meta(&answer)?, change.body.reason.clone());
+    let (answer, reason, meta) = act_on_activity(id, &change)?;
     let receipt = edge.engine.retry_now(None, &answer.id, reason, meta).await?;
     Ok(Changed::new(answer, receipt))
 }
@@ -236,10 +228,7 @@ async fn skip(
     At(id): At<String>,
     change: Change<Why>,
 ) -> Result<Changed<Activity>, Problem> {
-    change.caller.must_operate()?;
-    check_reason(&change.body.reason)?;
-    let answer = Activity { id };
-    let (meta, reason) = (change.meta(&answer)?, change.body.reason.clone());
+    let (answer, reason, meta) = act_on_activity(id, &change)?;
     let receipt = edge.engine.skip(None, &answer.id, reason, meta).await?;
     Ok(Changed::new(answer, receipt))
 }
@@ -260,8 +249,24 @@ impl Target {
         Ok(Self { tenant, kind: edge.engine.kind(kind)?, id })
     }
 
-    async fn state(&self, edge: &Edge) -> Result<ActedOn, Problem> {
+    /// What an act upon the entity answers, why it is done, and what is recorded beside it.
+    async fn act(
+        &self,
+        edge: &Edge,
+        change: &Change<Why>,
+    ) -> Result<(ActedOn, String, CommandMeta), Problem> {
         let found = edge.engine.actor(&self.tenant, self.kind, self.id, None).await?;
-        found.map(ActedOn::from).ok_or_else(|| Problem::unknown(self.kind))
+        let answer = found.map(ActedOn::from).ok_or_else(|| Problem::unknown(self.kind))?;
+        let meta = change.meta(&answer)?;
+        Ok((answer, change.body.reason.clone(), meta))
     }
+}
+
+/// The same of an act upon an activity, where the caller may act upon it and says why.
+fn act_on_activity(id: String, change: &Change<Why>) -> Result<(Activity, String, CommandMeta), Problem> {
+    change.caller.must_operate()?;
+    check_reason(&change.body.reason)?;
+    let answer = Activity { id };
+    let meta = change.meta(&answer)?;
+    Ok((answer, change.body.reason.clone(), meta))
 }

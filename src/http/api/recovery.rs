@@ -9,6 +9,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use data_encoding::HEXLOWER;
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use throughline_actors::feed::FeedEvent;
@@ -36,7 +37,7 @@ use super::{
     shown,
     system::tenant_or_all,
 };
-use crate::recovery::folder;
+use crate::recovery::{folder, read_hash};
 
 /// Events in one answer.
 const EVENTS: usize = 200;
@@ -133,8 +134,8 @@ fn base_of(AddsTo { after, head, begun_at_ms }: AddsTo) -> Result<Option<Base>, 
         |field| Problem::invalid(field, format!("{field} goes with after: the backup to add to says both."));
     let head = head.ok_or_else(|| needed("head"))?;
     let begun_at_ms = begun_at_ms.ok_or_else(|| needed("begun_at_ms"))?;
-    let hash = crate::hex::read(&head)
-        .ok_or_else(|| Problem::invalid("head", "head is a hash: 64 hexadecimal digits."))?;
+    let hash =
+        read_hash(&head).ok_or_else(|| Problem::invalid("head", "head is a hash: 64 hexadecimal digits."))?;
     Ok(Some(Base { seq, hash, begun_at_ms }))
 }
 
@@ -201,7 +202,7 @@ async fn journal(
         items: window.events,
         reached: window.reached,
         seq: head.seq,
-        head: crate::hex::write(&head.hash),
+        head: HEXLOWER.encode(&head.hash),
         unreadable: window.unreadable,
     }))
 }

@@ -1,5 +1,6 @@
 //! Copies of everything, and the feed: for operators only, and on record.
 
+use data_encoding::HEXLOWER;
 use throughline_storage::archive::{Archive, ArchiveError, Frame};
 
 use super::*;
@@ -44,7 +45,7 @@ async fn an_operator_copies_everything_and_that_is_on_record() {
     let archive = Archive::open(&whole[..]).unwrap();
     let begun_at_ms = archive.header().begun_at_ms;
     let end = archive.end().unwrap();
-    let head = crate::hex::write(&end.head.hash);
+    let head = HEXLOWER.encode(&end.head.hash);
     let more = format!("/api/v1/system/backup?after={}&head={head}&begun_at_ms={begun_at_ms}", end.head.seq);
     let more = world.bytes(&more).await;
     assert!(more.len() < whole.len());

@@ -7,6 +7,8 @@
 
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
+
 use super::folder::damaged;
 use super::{Batch, StoreError};
 
@@ -57,7 +59,7 @@ impl Seal {
             text += &format!("file {name} = {bytes}\n");
         }
         if let Some(Witness { key, value }) = &self.witness {
-            let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            let key = HEXLOWER.encode(key);
             let value = value.map_or_else(|| "removed".to_owned(), |value| value.to_string());
             text += &format!("last {key} = {value}\n");
         }
@@ -77,18 +79,13 @@ impl Seal {
             if let Some(name) = name.strip_prefix("file ") {
                 seal.files.push((name.to_owned(), value.parse().ok()?));
             } else {
-                let key = bytes_of(name.strip_prefix("last ")?)?;
+                let key = HEXLOWER.decode(name.strip_prefix("last ")?.as_bytes()).ok()?;
                 let value = if value == "removed" { None } else { Some(value.parse().ok()?) };
                 seal.witness = Some(Witness { key, value });
             }
         }
         Some(seal)
     }
-}
-
-fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let pairs = hex.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -9,13 +9,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
-    fmt::Write as _,
-    fs,
+    env, fs,
     path::PathBuf,
 };
 
 use bincode::Options as _;
+use data_encoding::HEXLOWER;
 use throughline_workflows::{
     access::Reads,
     agent::Agent,
@@ -53,18 +52,13 @@ fn is_kept(path: &PathBuf, bytes: &[u8], advice: &str) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for (index, byte) in bytes.iter().enumerate() {
-        let end = if index % 32 == 31 { "\n" } else { "" };
-        write!(text, "{byte:02x}{end}").unwrap();
-    }
-    text.trim_end().to_owned() + "\n"
+    let lines: Vec<_> = bytes.chunks(32).map(|line| HEXLOWER.encode(line)).collect();
+    lines.join("\n") + "\n"
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<char> = hex.chars().filter(|c| !c.is_whitespace()).collect();
-    let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>());
-    pairs.map(|pair| u8::from_str_radix(&pair, 16).unwrap()).collect()
+    let digits: String = hex.split_whitespace().collect();
+    HEXLOWER.decode(digits.as_bytes()).unwrap()
 }
 
 fn decoded<W: Workflow>(name: &str, version: u16, bytes: &[u8]) -> W::Event {
