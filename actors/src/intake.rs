@@ -26,6 +26,7 @@ use throughline_workflows::{
     customer::{self, Customer},
     ids::{ConversationId, CustomerId, TenantId},
     message::{Address, Inbound},
+    time::Span,
     workflow::{By, Cause, CauseKind, Workflow},
 };
 use tracing::Instrument;
@@ -63,13 +64,16 @@ enum Handled {
 /// While the door is busy, only one in so many messages is handled beside it.
 const YIELDING: usize = 16;
 
+/// A burst is over by then. Where the door stays busy, what came in must be handled too.
+const YIELDS_FOR: Span = Span::from_secs(15);
+
 /// Runs until the engine drains; then waits for the turns that have begun.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
     let mut lanes = Lanes::default();
     let mut working: Tasks<(Lane, Handled)> = shared.host.runner.tasks("intake: a message");
     let mut pauses = shared.host.pauses.changes();
-    let (mut reached, mut again) = (0, None);
+    let (mut reached, mut again, mut busy_since) = (0, None, None);
     // The last change of pauses that was acted upon, and whether parked lanes are to go on.
     let (mut seen, mut unpark) = (shared.host.pauses.change(), false);
     let most = shared.host.options.turns_in_flight;
@@ -101,7 +105,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             }
         }
         // What is durable can wait a moment; a provider that gets no answer sends again.
-        let most_now = if shared.gauges.is_door_busy() { most.div_ceil(YIELDING) } else { most };
+        let now = shared.host.clock.now();
+        busy_since = shared.gauges.is_door_busy(now).then(|| busy_since.unwrap_or(now));
+        let yields = busy_since.is_some_and(|since| now.since(since) < YIELDS_FOR);
+        let most_now = if yields { most.div_ceil(YIELDING) } else { most };
         while working.len() < most_now
             && let Some((lane, queued)) = lanes.next()
         {

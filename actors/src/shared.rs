@@ -12,7 +12,10 @@ use std::{
 use throughline_storage::append::{
     Append, AppendClass, ClaimKey, ClaimLifetime, CommitError, DeadLetter, StreamId, Timer,
 };
-use throughline_workflows::ids::TenantId;
+use throughline_workflows::{
+    ids::TenantId,
+    time::{Span, Timestamp},
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -68,6 +71,9 @@ pub(crate) struct Kind {
 /// From so many messages at once on, the door is busy: more than a few providers send at once only in a burst.
 const DOOR_BUSY: usize = 8;
 
+/// For so long after that: between two groups that are written there is a moment in which hardly anybody waits.
+const DOOR_BUSY_LASTS: Span = Span::from_millis(20);
+
 /// What the engine's tasks are busy with.
 #[derive(Default)]
 pub(crate) struct TaskGauges {
@@ -76,6 +82,8 @@ pub(crate) struct TaskGauges {
     activities: AtomicUsize,
     relayed: AtomicU64,
     door: AtomicUsize,
+    /// Until when the door is busy, in milliseconds of the engine's clock.
+    door_busy_until: AtomicU64,
     rest: Mutex<Option<Rest>>,
 }
 
@@ -97,14 +105,16 @@ pub(crate) struct Rest {
 
 impl TaskGauges {
     /// Counts one more message that waits to become durable.
-    pub(crate) fn at_the_door(&self) -> AtTheDoor<'_> {
-        self.door.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn at_the_door(&self, now: Timestamp) -> AtTheDoor<'_> {
+        if self.door.fetch_add(1, Ordering::Relaxed) + 1 >= DOOR_BUSY {
+            self.door_busy_until.fetch_max((now + DOOR_BUSY_LASTS).as_millis(), Ordering::Relaxed);
+        }
         AtTheDoor(&self.door)
     }
 
     /// Whether so many messages wait at the door that the work behind it had better make room.
-    pub(crate) fn is_door_busy(&self) -> bool {
-        self.door.load(Ordering::Relaxed) >= DOOR_BUSY
+    pub(crate) fn is_door_busy(&self, now: Timestamp) -> bool {
+        now.as_millis() < self.door_busy_until.load(Ordering::Relaxed)
     }
 
     pub(crate) fn intake_waiting(&self, count: usize) {

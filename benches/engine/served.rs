@@ -52,32 +52,36 @@ pub(crate) async fn webhooks(engine: Engine) {
 }
 
 /// Messages handled by their conversations, for as long and as fast as the inbox does not grow.
-pub(crate) async fn sustained(engine: Engine, conversations: &[usize], span: Duration) {
+pub(crate) async fn sustained(engine: Engine, conversations: usize, span: Duration) {
+    let folder = folder("sustained");
+    let server = Server::start(folder.path(), engine).await;
+    let senders = Senders::new(64, conversations);
+    senders.open_conversations(&server).await;
+    handled(engine, &server, &senders, span).await;
+    server.stop();
+}
+
+async fn handled(engine: Engine, server: &Server, senders: &Senders, span: Duration) {
     let table = Table::new(
         &format!("{engine}: messages handled a second for {span:?}, 64 clients, the inbox held flat"),
         &["conversations", "handled", "p50", "p99", "memory after"],
     );
-    for conversations in conversations {
-        let folder = folder("sustained");
-        let server = Server::start(folder.path(), engine).await;
-        let senders = Senders::new(64, *conversations);
-        senders.open_conversations(&server).await;
-        let watch = Stopwatch::start();
-        let mut load = senders.sustained(&server, span).await;
-        server.drained().await;
-        let handled = rate(load.times.len(), watch.elapsed());
-        table.row(&[
-            conversations.to_string(),
-            shown(handled),
-            ms(load.quantile(0.5)),
-            ms(load.quantile(0.99)),
-            mib(server.memory()),
-        ]);
-    }
+    let watch = Stopwatch::start();
+    let mut load = senders.sustained(server, span).await;
+    server.drained().await;
+    let handled = rate(load.times.len(), watch.elapsed());
+    table.row(&[
+        senders.customers.to_string(),
+        shown(handled),
+        ms(load.quantile(0.5)),
+        ms(load.quantile(0.99)),
+        mib(server.memory()),
+    ]);
 }
 
-/// From starting the process to a server that says it is ready, its memory then, and webhooks to any conversation.
-pub(crate) async fn starts(engine: Engine, conversations: &[usize]) {
+/// From starting the process to a server that says it is ready, its memory then, and webhooks to any conversation; at
+/// the end, where asked for, how many messages are handled.
+pub(crate) async fn starts(engine: Engine, conversations: &[usize], sustained: Option<Duration>) {
     let table = Table::new(
         &format!("{engine}: starting the server"),
         &["folder", "ready after", "memory", "a webhook, p50", "p99"],
@@ -101,6 +105,11 @@ pub(crate) async fn starts(engine: Engine, conversations: &[usize]) {
         server.kill();
         let killed = Server::start(folder.path(), engine).await;
         start_and_tell(&table, &name("after a kill"), killed, Some(&one)).await;
+        if let Some(span) = sustained {
+            let server = Server::start(folder.path(), engine).await;
+            handled(engine, &server, &Senders { clients: 64, ..one }, span).await;
+            server.stop();
+        }
     }
 }
 
