@@ -9,10 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use throughline_storage::store::{
-    Batch, Store,
-    sled::{SledOptions, SledStore},
-};
+use throughline_storage::store::{Batch, Engine, StoreOptions};
 
 use crate::{
     load::Load,
@@ -21,7 +18,14 @@ use crate::{
 };
 
 fn site() -> Site {
-    Site::new().set("CHANNELS__SMS__AUTH_TOKEN", provider::AUTH_TOKEN).set("LOG__FILTER", "warn")
+    site_on(Engine::default())
+}
+
+fn site_on(engine: Engine) -> Site {
+    Site::new()
+        .set("STORAGE__ENGINE", engine.name())
+        .set("CHANNELS__SMS__AUTH_TOKEN", provider::AUTH_TOKEN)
+        .set("LOG__FILTER", "warn")
 }
 
 impl Site {
@@ -97,7 +101,11 @@ async fn backup(site: &Site, server: &Server, more: &[&str]) -> Value {
 
 /// A server's folder that is stopped, with a conversation and an attachment in it, and a full backup of it.
 async fn stopped() -> Site {
-    let site = site();
+    stopped_on(Engine::default()).await
+}
+
+async fn stopped_on(engine: Engine) -> Site {
+    let site = site_on(engine);
     let server = site.start();
     let url = format!("{}/api/webhooks/generic/web", server.base);
     let body = json!({
@@ -122,8 +130,17 @@ fn only_archive(site: &Site) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_taken_under_load_holds_every_message_that_was_acknowledged_before_it_began() {
-    let site = site();
+async fn a_backup_taken_under_load_from_sled_holds_every_message_that_was_acknowledged_before_it_began() {
+    back_up_under_load(Engine::Sled).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_taken_under_load_from_fjall_holds_every_message_that_was_acknowledged_before_it_began() {
+    back_up_under_load(Engine::Fjall).await;
+}
+
+async fn back_up_under_load(engine: Engine) {
+    let site = site_on(engine);
     let mut load = Load::new(4);
     let server = site.start();
     let promised = load
@@ -155,7 +172,7 @@ async fn a_backup_taken_under_load_holds_every_message_that_was_acknowledged_bef
         let verified = site.json(&["journal", "verify", "--data", &data, "--expect", head, "--json"]);
         assert_eq!((&verified["sound"], &verified["expected_at_seq"]), (&json!(true), &made["seq"]));
         assert_eq!(verified["replayed"]["different"], 0);
-        let again = self::site().set("STORAGE__PATH", &data);
+        let again = site_on(engine).set("STORAGE__PATH", &data);
         let server = again.start();
         load.assert_kept(&server, before).await;
         assert_eq!(server.stop().code(), Some(0));
@@ -409,11 +426,20 @@ async fn a_missing_attachment_is_told_of_and_restored_around_only_if_that_is_wan
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flipped_bit_is_named_by_entity_and_version_and_the_rest_goes_on() {
-    let site = stopped().await;
+async fn a_flipped_bit_in_sled_is_named_by_entity_and_version_and_the_rest_goes_on() {
+    flip_bits(Engine::Sled).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_in_fjall_is_named_by_entity_and_version_and_the_rest_goes_on() {
+    flip_bits(Engine::Fjall).await;
+}
+
+async fn flip_bits(engine: Engine) {
+    let site = stopped_on(engine).await;
     let journal = site.data().join("journal");
     let flip = |part: u8, last: bool| {
-        let store = SledStore::open(&journal, SledOptions::default()).unwrap();
+        let store = engine.open(&journal, StoreOptions::default()).unwrap();
         let (from, to) = ([part], [part + 1]);
         let mut pairs = store.range(Bound::Included(&from), Bound::Excluded(&to));
         let of_a_conversation = |key: &[u8]| key.windows(12).any(|word| word == b"conversation");
