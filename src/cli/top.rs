@@ -180,7 +180,7 @@ async fn look(client: &Client) -> anyhow::Result<Snapshot> {
         list(&["system", "actors"], &[("paused", "true")]),
         list(&["system", "activities"], &[]),
         list(&["system", "timers"], &[]),
-        list(&["silence"], &[]),
+        list(&["system", "silences"], &[]),
         list(&["system", "dead-letters"], &[]),
     )?;
     Ok(Snapshot { status, actors, paused, activities, timers, silences, letters })

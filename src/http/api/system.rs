@@ -40,9 +40,6 @@ use super::{
     work::check_own,
 };
 
-/// The most activities that are looked through for one page.
-pub(super) const LOOKED_THROUGH_MAX: usize = 100_000;
-
 /// The most timers that a list knows: each entity's last record is read for them.
 const TIMERS_MAX: usize = 10_000;
 
@@ -213,10 +210,18 @@ async fn activities(
 ) -> Result<Json<Listed<ActivityRow>>, Problem> {
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
-    let engine = edge.engine.clone();
-    let rows = read(move || engine.activities(LOOKED_THROUGH_MAX)).await?;
-    let rows = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
-    Ok(Json(paging.cut(rows)))
+    let (engine, of) = (edge.engine.clone(), tenant.clone());
+    let page = move || engine.activities_page(of.as_ref(), paging.skip(), paging.take());
+    let (rows, total) = read(page).await?;
+    let total = match total {
+        Some(total) => total,
+        // Where they are many, the count may be of a moment ago, and yet no less than what was seen.
+        None => {
+            let counted = edge.outstanding().await?.pending_of(tenant.as_ref());
+            usize::try_from(counted).unwrap_or(usize::MAX).max(paging.skip() + rows.len())
+        }
+    };
+    Ok(Json(paging.listed(rows, total)))
 }
 
 /// How far to move the clock.
