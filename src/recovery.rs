@@ -9,5 +9,6 @@
 pub(crate) mod bars;
 pub(crate) mod folder;
 pub(crate) mod proof;
+pub(crate) mod pruning;
 pub(crate) mod restore;
 pub(crate) mod shelf;

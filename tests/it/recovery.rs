@@ -267,6 +267,50 @@ async fn what_cannot_be_added_to_is_said_and_a_full_backup_made() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_backups_go_a_chain_at_a_time_and_only_once_newer_ones_stand_there() {
+    let site = stopped().await;
+    let server = site.start();
+    let name = |made: &Value| {
+        Path::new(made["file"].as_str().unwrap()).file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    let first = name(&json!({ "file": only_archive(&site).to_str().unwrap() }));
+    let rule = ["--full-after", "2", "--keep", "1"];
+    let second = backup(&site, &server, &rule).await;
+    assert_eq!((&second["kind"], &second["removed"]), (&json!("added"), &json!([])));
+    // What is no whole backup is for a person to look at.
+    let odd = Path::new(&site.path("backups")).join("odd.archive");
+    fs::write(&odd, "nonsense").unwrap();
+    // One that could not be finished takes nothing away.
+    let full = [
+        "backup",
+        &site.path("backups"),
+        "--full-after",
+        "2",
+        "--keep",
+        "1",
+        "--server",
+        "http://127.0.0.1:1",
+    ];
+    site.failed(&full);
+    assert_eq!(fs::read_dir(site.path("backups")).unwrap().count(), 4, "two, the odd one and the lock");
+
+    let third = backup(&site, &server, &rule).await;
+    assert_eq!(third["kind"], "full");
+    assert_eq!(third["removed"], json!([name(&second), first]), "from its end");
+    assert!(odd.exists());
+    let fourth = backup(&site, &server, &["--keep", "1"]).await;
+    assert_eq!((&fourth["kind"], &fourth["archives"]), (&json!("added"), &json!(2)));
+    let fifth = backup(&site, &server, &["--full", "--keep", "2"]).await;
+    assert_eq!((&fifth["kind"], &fifth["removed"]), (&json!("full"), &json!([])));
+    let shelf = site.path("backups");
+    for (number, made) in [&third, &fourth, &fifth].into_iter().enumerate() {
+        let data = site.path(&format!("again-{number}"));
+        let restored = site.json(&["restore", &shelf, "--at", &name(made), "--data", &data, "--json"]);
+        assert_eq!(restored["head"], made["head"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_goes_through_one_file_into_another() {
     let site = stopped().await;
     let (file, data) = (site.path("all.archive"), site.path("again"));
