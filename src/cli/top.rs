@@ -6,6 +6,7 @@
 
 mod entity;
 mod lists;
+mod named;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -27,7 +28,8 @@ use throughline_workflows::time::Span;
 use tokio::sync::{mpsc, watch};
 
 use self::{
-    snapshot::{Named, Need, Snapshot},
+    named::Named,
+    snapshot::{Need, Snapshot},
     state::{Ask, Detail, Top as State},
 };
 use super::{

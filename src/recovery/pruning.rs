@@ -39,7 +39,7 @@ fn superseded(shelf: &Shelf, full_kept: usize, newest: &Path) -> Vec<Kept> {
     stay.extend(shelf.kept.iter().find(|kept| kept.path == newest).and_then(full_of));
     let goes = |kept: &&Kept| full_of(kept).is_some_and(|full| !stay.contains(&full));
     let mut superseded: Vec<Kept> = shelf.kept.iter().filter(goes).cloned().collect();
-    superseded.sort_by_key(|kept| {
+    superseded.sort_by_cached_key(|kept| {
         let chain = shelf.chain(kept).map_or(0, |chain| chain.len());
         (std::cmp::Reverse(chain), kept.begun_at())
     });

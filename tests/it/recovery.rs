@@ -364,6 +364,10 @@ async fn a_damaged_backup_is_refused_before_anything_is_made() {
         ] {
             let said = site.failed(arguments);
             assert!(why.iter().any(|why| said.contains(why)), "{arguments:?}: {said}");
+            assert!(
+                arguments[1] == shelf || !said.contains("--at"),
+                "what does not choose is not offered: {said}"
+            );
             assert!(!Path::new(&data).exists(), "nothing is made");
         }
     };
@@ -407,6 +411,7 @@ async fn what_is_wrong_is_said_and_changes_nothing() {
         ("projections rebuild --data empty", "empty is not a data folder"),
         ("restore nowhere --data new", "there is no nowhere"),
         ("restore empty --data new", "there is no whole backup in empty"),
+        ("restore data --data new", "data is a data folder; name a folder of backups"),
         ("restore file --data new", "it is not an archive of Throughline"),
         ("restore backups --data file", "file is a file; a data folder is a folder"),
         ("restore backups --data other", "other is there and is not empty"),

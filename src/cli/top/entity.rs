@@ -4,7 +4,8 @@ use serde_json::Value;
 use throughline_workflows::time::Timestamp;
 
 use super::{
-    snapshot::{Named, number, text, tried},
+    named::Named,
+    snapshot::{number, text, tried},
     state::Detail,
 };
 use crate::cli::show::{pretty, time};

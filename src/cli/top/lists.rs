@@ -3,7 +3,10 @@
 use serde_json::Value;
 use throughline_workflows::time::Timestamp;
 
-use super::snapshot::{Named, Need, Snapshot, moment, named, number, tenant_of, text};
+use super::{
+    named::{Named, named, tenant_of},
+    snapshot::{Need, Snapshot, moment, number, text},
+};
 use crate::cli::show::distance;
 
 /// One of the lists.

@@ -157,6 +157,9 @@ async fn actor(
     let tenant = caller.tenant_named(&edge, wanted.tenant.as_deref())?;
     let kind = edge.engine.kind(&kind)?;
     check_readable(&edge, &caller, kind, id).await?;
+    if wanted.version == Some(0) {
+        return Err(Problem::invalid("version", "version is from 1; nothing is there before it."));
+    }
     let found = edge.engine.actor(&tenant, kind, id, wanted.version).await?;
     found.map(Json).ok_or_else(|| Problem::unknown(kind))
 }
