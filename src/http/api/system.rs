@@ -40,7 +40,11 @@ use super::{
     work::check_own,
 };
 
-/// The most timers that a list knows: each entity's last record is read for them.
+/// So many timers are looked through for a list over all tenants, where its page asks for no more: each entity's last
+/// record is read for them, and whoever watches asks every few seconds.
+const TIMERS_LOOKED_AT: usize = 1_000;
+
+/// So many are looked through for those of one tenant.
 const TIMERS_MAX: usize = 10_000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
@@ -181,7 +185,8 @@ pub(super) async fn check_readable(
     }
 }
 
-/// Armed timers in the order in which they fire.
+/// Armed timers in the order in which they fire. Where there are more than are looked through for a page, `total` is no
+/// more than what is known of them.
 #[utoipa::path(
     get, path = "/api/v1/system/timers", tag = "system", params(WantedTimers, PagingParams),
     responses((status = 200, body = Listed<shown::Timer>), Problem)
@@ -195,9 +200,19 @@ async fn timers(
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
     let engine = edge.engine.clone();
-    let rows = read(move || engine.timers(wanted.before, TIMERS_MAX)).await?;
-    let rows = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
-    Ok(Json(paging.cut(rows)))
+    let looked_at = if tenant.is_some() { TIMERS_MAX } else { TIMERS_LOOKED_AT };
+    let limit = paging.skip().saturating_add(paging.take()).max(looked_at);
+    let rows = read(move || engine.timers(wanted.before, limit)).await?;
+    let all = rows.len() < limit;
+    let rows: Vec<_> = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
+    let mut total = rows.len();
+    if !all && wanted.before.is_none() {
+        // Every entity that waits for one has one at least.
+        let armed = edge.outstanding().await?.timers_of(tenant.as_ref()).armed;
+        total = total.max(usize::try_from(armed).unwrap_or(usize::MAX));
+    }
+    let page = rows.into_iter().skip(paging.skip()).take(paging.take()).collect();
+    Ok(Json(paging.listed(page, total)))
 }
 
 /// Pending activities in the order in which they are tried.
