@@ -45,7 +45,7 @@ struct WantedSilences {
 
 /// A customer who waits, or whom nothing reaches.
 #[derive(Deserialize, Serialize, ToSchema)]
-pub(in crate::http) struct Silence {
+pub(in crate::http) struct SilentCustomer {
     /// Whose.
     tenant: String,
     /// The conversation.
@@ -75,14 +75,14 @@ pub(in crate::http) struct Silence {
 /// Who waits for us, the longest first, over all tenants that the caller may see; and who cannot be reached.
 #[utoipa::path(
     get, path = "/api/v1/system/silences", tag = "system", params(WantedSilences, PagingParams),
-    responses((status = 200, body = Listed<Silence>), Problem)
+    responses((status = 200, body = Listed<SilentCustomer>), Problem)
 )]
 async fn silences(
     State(edge): State<Arc<Edge>>,
     caller: Caller,
     Asked(wanted): Asked<WantedSilences>,
     paging: Paging,
-) -> Result<Json<Listed<Silence>>, Problem> {
+) -> Result<Json<Listed<SilentCustomer>>, Problem> {
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
     let (engine, now) = (&edge.engine, edge.engine.now());
@@ -105,14 +105,15 @@ pub(super) fn longest(
     engine: &Engine,
     tenant: Option<&TenantId>,
     now: Timestamp,
-) -> Result<Option<Silence>, String> {
+) -> Result<Option<SilentCustomer>, String> {
     let tenants = tenant.map_or_else(|| engine.tenants(), |tenant| vec![tenant.clone()]);
-    let mut longest: Option<Silence> = None;
+    let mut longest: Option<SilentCustomer> = None;
     for tenant in tenants {
         let row = engine.views().first::<Waiting>(&tenant).map_err(|error| error.to_string())?;
         let Some(silence) = row.and_then(|row| silence_of(engine, &tenant, &row, now)) else { continue };
         let Some(since) = silence.waiting_since else { continue };
-        let is_longer = |longest: &Silence| longest.waiting_since.is_none_or(|longest| since < longest);
+        let is_longer =
+            |longest: &SilentCustomer| longest.waiting_since.is_none_or(|longest| since < longest);
         if longest.as_ref().is_none_or(is_longer) {
             longest = Some(silence);
         }
@@ -120,10 +121,15 @@ pub(super) fn longest(
     Ok(longest)
 }
 
-fn silence_of(engine: &Engine, tenant: &TenantId, row: &WaitingRow, now: Timestamp) -> Option<Silence> {
+fn silence_of(
+    engine: &Engine,
+    tenant: &TenantId,
+    row: &WaitingRow,
+    now: Timestamp,
+) -> Option<SilentCustomer> {
     let facts = row.facts()?;
     let clock = silence::clock(facts);
-    Some(Silence {
+    Some(SilentCustomer {
         tenant: tenant.to_string(),
         conversation_id: facts.id.0,
         status: facts.status.as_str().to_owned(),

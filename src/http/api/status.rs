@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     super::{Edge, auth::Caller, problem::Problem},
-    silences::{self, Silence},
+    silences::{self, SilentCustomer},
     system::{read, tenant_or_all},
 };
 
@@ -61,7 +61,7 @@ struct Figures {
     dead_letters: u64,
     /// The customer who has waited longest and heard nothing; absent while nobody waits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    longest_silence: Option<Silence>,
+    longest_silence: Option<SilentCustomer>,
     /// Webhooks taken since the start, and how long the answers took.
     webhooks: Answers,
     /// Webhooks refused for their signature since the start.

@@ -236,7 +236,7 @@ async fn an_operator_sees_who_waits_over_all_tenants_and_others_only_their_own()
     assert_eq!((of(&second), &second["total"]), (vec!["globex".to_owned()], &json!(2)));
     let theirs = world.get("/api/v1/system/silences?tenant=globex").await.body;
     assert_eq!(of(&theirs), ["globex"]);
-    serde_json::from_value::<silences::Silence>(theirs["items"][0].clone()).unwrap();
+    serde_json::from_value::<silences::SilentCustomer>(theirs["items"][0].clone()).unwrap();
     assert!(!all.to_string().contains("example.com"), "nobody is named: {all}");
 
     let admin = world.token("admin", json!({ "tenant": "globex" })).await;
