@@ -245,6 +245,7 @@ async fn activities(
 /// How far to move the clock.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ClockAdvance)]
 struct By {
     /// A duration such as `12h` or `90s`.
     by: String,
