@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "words", run: words::words },
     Target { name: "request", run: http::request },
     Target { name: "sealed", run: throughline_storage::fuzzing::sealed },
+    Target { name: "archive", run: throughline_storage::fuzzing::archive },
     Target { name: "keys", run: throughline_storage::fuzzing::key },
     Target { name: "values", run: stored::values },
     Target { name: "events", run: stored::events },

@@ -17,6 +17,7 @@ mod limits;
 mod metrics;
 mod problem;
 mod reads;
+mod recount;
 mod surround;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ use axum::{
     http::{Method, Uri},
     middleware,
 };
-use throughline_actors::{clock::Stopwatch, engine::Engine};
+use throughline_actors::{clock::Stopwatch, engine::Engine, introspect::Outstanding};
 use throughline_workflows::{ids::TenantId, policy_book::PolicyFile};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,7 @@ use self::{
     limits::Admission,
     problem::{Kind, Problem, ProblemBody},
     reads::Audit,
+    recount::{Recount, Walked},
 };
 use crate::{alarms::target::Networks, performers::Sends};
 
@@ -104,6 +106,10 @@ pub struct Edge {
     /// Who follows events at this moment.
     followers: Arc<Semaphore>,
     tally: metrics::Tally,
+    /// What is outstanding, as it was last counted.
+    outstanding: Arc<Recount<Outstanding>>,
+    /// What the lists of conversations add up to, as it was last counted.
+    conversations: Arc<Recount<metrics::OfTenants>>,
 }
 
 /// Makes what a tenant needs, given its name and the one customers know it by.
@@ -139,6 +145,8 @@ impl Edge {
             data_folder: None,
             followers: Arc::new(Semaphore::new(events::FOLLOWERS_MAX)),
             tally: metrics::Tally::new(started_at, Sends::default()),
+            outstanding: Arc::default(),
+            conversations: Arc::default(),
         }
     }
 
@@ -150,6 +158,17 @@ impl Edge {
     ) -> Self {
         self.new_tenant = Box::new(make);
         self
+    }
+
+    /// All that is outstanding, as it is now or, where it is much, as it was a moment ago.
+    async fn outstanding(&self) -> Result<Arc<Outstanding>, Problem> {
+        let engine = self.engine.clone();
+        let walk = async move {
+            let counted = tokio::task::spawn_blocking(move || engine.outstanding()).await;
+            let figures = counted.map_err(|error| error.to_string()).flatten()?;
+            Ok::<_, String>(Walked { items: figures.items, figures })
+        };
+        self.outstanding.figures(walk).await.map_err(Problem::unreadable)
     }
 
     /// Whether there is such a tenant.

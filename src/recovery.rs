@@ -9,6 +9,7 @@
 pub(crate) mod bars;
 pub(crate) mod folder;
 pub(crate) mod proof;
+pub(crate) mod pruning;
 pub(crate) mod restore;
 pub(crate) mod shelf;
 

@@ -5,9 +5,11 @@
 pub mod difference;
 pub(crate) mod inspector;
 mod listing;
+mod outstanding;
 mod rows;
 mod versions;
 
+pub use outstanding::{Outstanding, Owed, Towards, Waiting};
 pub use rows::{
     ActivityRow, ActorRow, ActorState, ArmedTimer, HistoryEntry, InspectError, Recorded, Status, TimerRow,
     VersionDiff,
@@ -193,16 +195,6 @@ impl Engine {
             .into_iter()
             .map(|timer| timer_row(timer, &self.shared.host.pauses))
             .collect())
-    }
-
-    /// How many entities wait for a timer, counted up to `limit`, and how many timers of theirs fired without effect.
-    ///
-    /// # Errors
-    /// What the store says if it cannot be read.
-    pub fn timers_counted(&self, limit: usize) -> Result<(usize, usize), String> {
-        let found =
-            self.shared.host.journal.timers(None, u64::MAX, limit).map_err(|error| error.to_string())?;
-        Ok((found.len(), found.iter().filter(|timer| timer.stuck > 0).count()))
     }
 
     /// Pending activities in due order, at most `limit`.

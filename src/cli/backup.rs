@@ -21,6 +21,7 @@ use super::{
 use crate::recovery::{
     bars,
     proof::{self, Proved},
+    pruning,
     shelf::{self, Kept, Place, Shelf},
 };
 
@@ -29,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Copy everything, while the server goes on, and check the copy.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  throughline backup /var/backups/throughline\n\n\
+#[command(after_help = "Example:\n  throughline backup /var/backups/throughline\n  \
+    throughline backup /var/backups/throughline --full-after 168 --keep 4\n\n\
     Keep what comes of it as safe as the data folder: it holds the same, keys included. Not in it are the configuration, \
     what the environment holds, and what was written to outbound/. `throughline restore` makes a data folder of it.")]
 pub(super) struct Backup {
@@ -39,6 +41,14 @@ pub(super) struct Backup {
     /// Copy all of it, even where there is a backup to add to
     #[arg(long)]
     full: bool,
+
+    /// Copy all of it once so many stand on each other, the full one among them
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    full_after: Option<u32>,
+
+    /// Then remove all but so many full ones and what adds to those; without it nothing is ever removed
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
 
     #[command(flatten)]
     remote: Remote,
@@ -52,6 +62,8 @@ struct Made {
     chain: usize,
     /// Why it is full, where it need not have been.
     notes: Vec<String>,
+    /// Older ones that were removed.
+    removed: Vec<String>,
 }
 
 impl Backup {
@@ -62,7 +74,16 @@ impl Backup {
         let began = Stopwatch::start();
         let shelf = shelf::usable(&self.dir)?;
         let client = self.remote.client(listen)?;
-        let made = self.make(&client, shelf).await?;
+        let mut made = self.make(&client, shelf).await?;
+        if let Some(keep) = self.keep {
+            let removed = pruning::prune(&self.dir, keep as usize, &made.path);
+            made.removed = removed.with_context(|| {
+                format!(
+                    "{} stands there and is whole, but older ones could not be removed",
+                    made.path.display()
+                )
+            })?;
+        }
         let seconds = began.elapsed().as_secs_f64();
         for note in &made.notes {
             let _ = writeln!(io::stderr(), "throughline: {note}");
@@ -76,7 +97,7 @@ impl Backup {
             .iter()
             .map(|(name, reason)| format!("{name} is not a whole backup and is passed over: {reason}"))
             .collect();
-        let newest = shelf.newest().filter(|_| !self.full);
+        let newest = shelf.newest().filter(|newest| !self.begins_anew(&shelf, newest));
         if let Some(newest) = newest {
             match self.added(client, &shelf, newest).await {
                 Ok(Ok(made)) => return Ok(Made { notes, ..made }),
@@ -96,7 +117,13 @@ impl Backup {
             bail!("the server sent {} attachments too few; nothing was kept", proved.missing.len());
         }
         let path = place.put(&kept.header)?;
-        Ok(Made { path, kept, proved, chain: 1, notes })
+        Ok(Made { path, kept, proved, chain: 1, notes, removed: Vec::new() })
+    }
+
+    /// Whether a full one is wanted, whatever there is to add to.
+    fn begins_anew(&self, shelf: &Shelf, newest: &Kept) -> bool {
+        let chain = shelf.chain(newest).map_or(0, |chain| chain.len());
+        self.full || self.full_after.is_some_and(|most| chain >= most as usize)
     }
 
     /// A backup that adds to the newest, or why there must be a full one.
@@ -123,7 +150,8 @@ impl Backup {
             return Ok(Err(format!("{name} is in no backup before it, though it is older than they are")));
         }
         let path = place.put(&kept.header)?;
-        Ok(Ok(Made { path, kept, proved, chain: chain.len(), notes: Vec::new() }))
+        let chain = chain.len();
+        Ok(Ok(Made { path, kept, proved, chain, notes: Vec::new(), removed: Vec::new() }))
     }
 }
 
@@ -180,11 +208,14 @@ fn as_text(made: &Made, seconds: f64) -> String {
             proved.absent.len()
         ));
     }
+    if !made.removed.is_empty() {
+        text.push_str(&format!("\n  removed: {}", made.removed.join(", ")));
+    }
     text
 }
 
 fn as_json(made: &Made, seconds: f64) -> String {
-    let Made { path, kept, proved, chain, notes } = made;
+    let Made { path, kept, proved, chain, notes, removed } = made;
     let counts = kept.end.counts;
     pretty(&json!({
         "file": shown(path),
@@ -201,6 +232,7 @@ fn as_json(made: &Made, seconds: f64) -> String {
         "file_bytes": counts.file_bytes,
         "absent": proved.absent,
         "notes": notes,
+        "removed": removed,
         "seconds": seconds,
     }))
 }

@@ -56,7 +56,7 @@ pub(super) struct Inspect {
     id: Uuid,
 
     /// Its state at this version instead of now
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = values::version)]
     at: Option<u64>,
 
     /// What changed between two versions instead, 0 being before the first

@@ -255,7 +255,8 @@ impl Import {
             );
         }
         let chain = [kept];
-        let restored = restore::make(&chain, &target, &engine, self.despite_damage).await?;
+        let restored =
+            restore::make(&chain, &target, &engine, self.despite_damage, "nothing was made").await?;
         Ok(restore::told(&chain, &target, &restored, began.elapsed().as_secs_f64(), self.data.json))
     }
 }

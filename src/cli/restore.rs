@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::Loaded,
     recovery::{
+        folder::is_data_folder,
         proof,
         restore::{Restored, check_target, restore},
         shelf::{Kept, Shelf},
@@ -57,7 +58,11 @@ impl Restore {
         let engine = self.engine.name(&self.data, &config)?;
         check_target(&target)?;
         let chain = self.chain()?;
-        make(&chain, &target, &engine, self.despite_damage).await.map(|restored| {
+        let refused = match self.from.is_dir() {
+            true => "nothing was restored; --at takes an earlier backup",
+            false => "nothing was restored",
+        };
+        make(&chain, &target, &engine, self.despite_damage, refused).await.map(|restored| {
             let seconds = began.elapsed().as_secs_f64();
             told(&chain, &target, &restored, seconds, self.data.json)
         })
@@ -83,6 +88,9 @@ impl Restore {
                 }
             };
         }
+        if is_data_folder(from) {
+            bail!("{} is a data folder; name a folder of backups, or an archive", from.display());
+        }
         let shelf = Shelf::read(from)?;
         for (name, reason) in &shelf.broken {
             let _ = writeln!(
@@ -100,7 +108,7 @@ impl Restore {
     }
 }
 
-/// Proves a chain and makes a data folder of it.
+/// Proves a chain and makes a data folder of it. `refused` says what became of it where it is not what was written.
 ///
 /// # Errors
 /// Whatever keeps it from being made; nothing is in place then.
@@ -109,8 +117,9 @@ pub(super) async fn make(
     target: &Path,
     engine: &str,
     despite_damage: bool,
+    refused: &'static str,
 ) -> anyhow::Result<Restored> {
-    let proved = proof::prove(chain).context("nothing was restored; --at takes an earlier backup")?;
+    let proved = proof::prove(chain).context(refused)?;
     if let Some(name) = proved.missing.first() {
         bail!(
             "{} attachments are in none of the archives, for example {name}; nothing was restored",
@@ -118,6 +127,16 @@ pub(super) async fn make(
         );
     }
     restore(chain, target, engine, despite_damage).await
+}
+
+/// The archives by name; of a long chain the first and the last.
+fn in_short(names: &[String]) -> String {
+    match names {
+        [first, between @ .., last] if between.len() > 1 => {
+            format!("{first}, {} that add to it, and {last}", between.len())
+        }
+        names => names.join(" and "),
+    }
 }
 
 /// What was made of what.
@@ -148,7 +167,7 @@ pub(super) fn told(chain: &[Kept], target: &Path, restored: &Restored, seconds: 
         "{}\n  made of {} ({}), begun at {}\n  up to seq {}, head {}\n  {keys} keys, {} entities, {} events, {files} files\n  \
          looked through and {}; {seconds:.1} s",
         target.display(),
-        names.join(" and "),
+        in_short(&names),
         amount(bytes),
         begun_at.unwrap_or_default(),
         found.head.seq,

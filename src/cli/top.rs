@@ -6,6 +6,7 @@
 
 mod entity;
 mod lists;
+mod named;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -27,7 +28,8 @@ use throughline_workflows::time::Span;
 use tokio::sync::{mpsc, watch};
 
 use self::{
-    snapshot::{Named, Need, Snapshot},
+    named::Named,
+    snapshot::{Need, Snapshot},
     state::{Ask, Detail, Top as State},
 };
 use super::{
@@ -180,7 +182,7 @@ async fn look(client: &Client) -> anyhow::Result<Snapshot> {
         list(&["system", "actors"], &[("paused", "true")]),
         list(&["system", "activities"], &[]),
         list(&["system", "timers"], &[]),
-        list(&["silence"], &[]),
+        list(&["system", "silences"], &[]),
         list(&["system", "dead-letters"], &[]),
     )?;
     Ok(Snapshot { status, actors, paused, activities, timers, silences, letters })

@@ -12,6 +12,12 @@ pub(super) fn id(text: &str) -> Result<Uuid, String> {
     })
 }
 
+/// A version of an entity.
+pub(super) fn version(text: &str) -> Result<u64, String> {
+    let parsed = text.parse().ok().filter(|version| *version > 0);
+    parsed.ok_or_else(|| "a version is a number from 1; --history shows those there are".to_owned())
+}
+
 /// Two versions, the earlier first.
 pub(super) fn versions(text: &str) -> Result<(u64, u64), String> {
     let parsed = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));

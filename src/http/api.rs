@@ -12,6 +12,7 @@ mod policy;
 mod recovery;
 mod resolutions;
 pub(super) mod shown;
+pub(super) mod silences;
 mod sla;
 pub(super) mod status;
 mod system;
@@ -48,6 +49,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
         .merge(system::routes())
         .merge(recovery::routes())
         .merge(status::routes())
+        .merge(silences::routes())
         .merge(history::routes())
         .merge(operate::routes())
         .merge(dead_letters::routes())

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -24,6 +25,9 @@ pub(crate) const BLOBS: &str = "blobs";
 /// The file that says which engine made a journal's folder.
 const FORMAT: &str = "FORMAT";
 
+/// The file that whoever opens it holds.
+const LOCK: &str = "LOCK";
+
 /// A data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct DataFolder {
@@ -38,7 +42,7 @@ impl DataFolder {
     pub(crate) fn at(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         match fs::metadata(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 bail!("there is no folder {shown}; name the data folder with --data or storage.path")
             }
             Err(error) => return Err(error).with_context(|| format!("{shown} cannot be read")),
@@ -70,7 +74,22 @@ impl DataFolder {
             .with_context(|| format!("{} cannot be read", journal.join(FORMAT).display()))?;
         let engine = format.lines().find_map(|line| line.strip_prefix("engine = "));
         let engine = engine.ok_or_else(|| anyhow!("{}/{FORMAT} names no engine", journal.display()))?;
+        self.must_be_ours(&journal)?;
         open_store(engine, &journal)
+    }
+
+    /// That this user may write there: an engine writes even for whoever only reads.
+    fn must_be_ours(&self, journal: &Path) -> anyhow::Result<()> {
+        let lock = fs::OpenOptions::new().write(true).open(journal.join(LOCK));
+        match lock.map_err(|error| error.kind()) {
+            Err(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => bail!(
+                "{} may not be written to by this user, and an engine writes even for whoever only reads; run it as \
+                 the user who runs the server, or on a copy",
+                self.path.display()
+            ),
+            // Whatever else is the matter the engine says better.
+            _ => Ok(()),
+        }
     }
 }
 
@@ -122,7 +141,7 @@ pub(crate) fn offline(journal: Journal, folder: &Path) -> anyhow::Result<Offline
 pub(crate) fn secrets(folder: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let entries = match fs::read_dir(folder.join("secrets")) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let mut files = Vec::new();

@@ -190,14 +190,7 @@ impl Place {
             made.with_context(|| format!("{shown} cannot be made"))?;
             sync_parent(shelf)?;
         }
-        let lock = shelf.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock);
-        let lock = lock.with_context(|| format!("{shown} cannot be written"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("another backup is being written to {shown}"),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("{shown}")),
-        }
+        let lock = lock(shelf)?;
         // What was cut off; nobody writes it any more.
         for name in names(shelf)?.iter().filter(|name| name.ends_with(PARTIAL)) {
             fs::remove_file(shelf.join(name)).with_context(|| format!("{shown}/{name}"))?;
@@ -248,6 +241,22 @@ impl Drop for Place {
             // What is left of it is removed by the next.
             let _ = fs::remove_file(&self.partial);
         }
+    }
+}
+
+/// Keeps everybody else from writing to a shelf, for as long as what it answers is held.
+///
+/// # Errors
+/// If another writes to it, or the disk refuses.
+pub(crate) fn lock(shelf: &Path) -> anyhow::Result<File> {
+    let shown = shelf.display();
+    let file = shelf.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&file);
+    let file = file.with_context(|| format!("{shown} cannot be written"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another backup is being written to {shown}"),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{shown}")),
     }
 }
 

@@ -4,11 +4,15 @@
 //! tried is what a disk could only hold if somebody had written it on purpose, and even that must be read whole and
 //! written again the same, or refused.
 
+use std::io::Cursor;
+
 use uuid::Uuid;
 
 use crate::append::{ActivityKey, LaneKey, NewInboxEntry, StreamId, TimerKey};
+use crate::archive::{Archive, ArchiveError, Composer, FORMAT, read_end};
 use crate::envelope::{Record, Snapshot};
 use crate::feed::FeedGroup;
+use crate::journal::Head;
 use crate::{activities, claims, codec, dead_letters, inbox, keys, streams, timers, wire};
 
 /// Something with a length, texts, options and lists: what a stored type is made of.
@@ -133,4 +137,61 @@ fn timer_key() -> TimerKey {
 
 fn activity_key() -> ActivityKey {
     ActivityKey { ready_at_ms: 1, stream: stream(), version: 1, index: 0 }
+}
+
+/// Reads `content` as an archive: as it is, and as the frames of one. Each frame stands behind its length of two bytes,
+/// little-endian, without its checksum; what no fuzzer guesses is put there for it, the end included.
+///
+/// # Panics
+/// If what is not whole is taken, or what is whole is read otherwise than it was written.
+pub fn archive(content: &[u8]) {
+    let _ = judged(content);
+    let mut bytes = format!("throughline archive {FORMAT}\n").into_bytes();
+    let mut rest = content;
+    while let Some((length, more)) = rest.split_first_chunk::<2>() {
+        let (frame, more) = more.split_at(usize::from(u16::from_le_bytes(*length)).min(more.len()));
+        let length = frame.len() as u32 + 4;
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(frame);
+        bytes.extend(crc32fast::hash(frame).to_le_bytes());
+        rest = more;
+    }
+    let _ = judged(&bytes);
+
+    // Where only the end is missing, it is written behind what was read.
+    let Ok(mut archive) = Archive::open(&bytes[..]) else { return };
+    let (mut composer, mut written) = Composer::begin(archive.header());
+    loop {
+        match archive.next_frame() {
+            Ok(Some(frame)) => written.extend(composer.add(&frame)),
+            Err(ArchiveError::CutShort(at)) if at == bytes.len() as u64 => break,
+            // A seed may bring its own end.
+            Ok(None) | Err(_) => return,
+        }
+    }
+    assert_eq!(written, bytes, "what is read and written again has the same bytes");
+    let head = Head { seq: 7, hash: [7; 32], at_ms: 7 };
+    let (last, end) = composer.finish(head);
+    written.extend(last);
+    match Archive::open(&written[..]).and_then(Archive::end) {
+        Ok(read) => assert_eq!(read, end, "the end is read as it was written"),
+        // A file whose last part did not come.
+        Err(error) => return assert!(matches!(error, ArchiveError::Damaged { .. }), "{error}"),
+    }
+    assert_eq!(read_end(Cursor::new(&written)).ok(), Some(end), "and found from behind");
+    let place = content.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+    let place = place % (written.len() * 8);
+    assert!(judged(&written[..place / 8]).is_err(), "cut, it is no archive");
+    written[place / 8] ^= 1 << (place % 8);
+    assert!(judged(&written).is_err(), "with a flipped bit, it is no archive");
+}
+
+/// Reads an archive to its end. What is refused is refused with a place that is in it.
+fn judged(bytes: &[u8]) -> Result<(), ArchiveError> {
+    let judged = Archive::open(bytes).and_then(Archive::end).map(drop);
+    if let Err(ArchiveError::CutShort(at) | ArchiveError::Damaged { at, .. }) = &judged {
+        assert!(*at <= bytes.len() as u64, "the damage is at a place that there is");
+    }
+    let _ = read_end(Cursor::new(bytes));
+    judged
 }

@@ -15,6 +15,9 @@ const FORMAT: u8 = 1;
 
 const CHECKSUM_BYTES: usize = 4;
 
+/// For so many items of a list room is made before they are read.
+const LIST_AHEAD: usize = 1024;
+
 /// What a sealed value is: the second byte, so that a value found in the wrong place is not misread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -230,8 +233,8 @@ impl<'a> Reader<'a> {
         mut read: impl FnMut(&mut Self) -> Result<T, EnvelopeError>,
     ) -> Result<Vec<T>, EnvelopeError> {
         let count = self.small::<usize>()?;
-        // The count is not believed for the allocation: every item takes at least a byte.
-        let mut list = Vec::with_capacity(count.min(self.rest.len()));
+        // The count is not believed for the allocation: an item may take many times its bytes.
+        let mut list = Vec::with_capacity(count.min(self.rest.len()).min(LIST_AHEAD));
         for _ in 0..count {
             list.push(read(self)?);
         }

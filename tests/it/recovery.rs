@@ -9,10 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use throughline_storage::store::{
-    Batch, Store,
-    sled::{SledOptions, SledStore},
-};
+use throughline_storage::store::{Batch, Engine, StoreOptions};
 
 use crate::{
     load::Load,
@@ -21,7 +18,14 @@ use crate::{
 };
 
 fn site() -> Site {
-    Site::new().set("CHANNELS__SMS__AUTH_TOKEN", provider::AUTH_TOKEN).set("LOG__FILTER", "warn")
+    site_on(Engine::default())
+}
+
+fn site_on(engine: Engine) -> Site {
+    Site::new()
+        .set("STORAGE__ENGINE", engine.name())
+        .set("CHANNELS__SMS__AUTH_TOKEN", provider::AUTH_TOKEN)
+        .set("LOG__FILTER", "warn")
 }
 
 impl Site {
@@ -97,7 +101,11 @@ async fn backup(site: &Site, server: &Server, more: &[&str]) -> Value {
 
 /// A server's folder that is stopped, with a conversation and an attachment in it, and a full backup of it.
 async fn stopped() -> Site {
-    let site = site();
+    stopped_on(Engine::default()).await
+}
+
+async fn stopped_on(engine: Engine) -> Site {
+    let site = site_on(engine);
     let server = site.start();
     let url = format!("{}/api/webhooks/generic/web", server.base);
     let body = json!({
@@ -122,8 +130,17 @@ fn only_archive(site: &Site) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_taken_under_load_holds_every_message_that_was_acknowledged_before_it_began() {
-    let site = site();
+async fn a_backup_taken_under_load_from_sled_holds_every_message_that_was_acknowledged_before_it_began() {
+    back_up_under_load(Engine::Sled).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_taken_under_load_from_fjall_holds_every_message_that_was_acknowledged_before_it_began() {
+    back_up_under_load(Engine::Fjall).await;
+}
+
+async fn back_up_under_load(engine: Engine) {
+    let site = site_on(engine);
     let mut load = Load::new(4);
     let server = site.start();
     let promised = load
@@ -155,7 +172,7 @@ async fn a_backup_taken_under_load_holds_every_message_that_was_acknowledged_bef
         let verified = site.json(&["journal", "verify", "--data", &data, "--expect", head, "--json"]);
         assert_eq!((&verified["sound"], &verified["expected_at_seq"]), (&json!(true), &made["seq"]));
         assert_eq!(verified["replayed"]["different"], 0);
-        let again = self::site().set("STORAGE__PATH", &data);
+        let again = site_on(engine).set("STORAGE__PATH", &data);
         let server = again.start();
         load.assert_kept(&server, before).await;
         assert_eq!(server.stop().code(), Some(0));
@@ -250,6 +267,50 @@ async fn what_cannot_be_added_to_is_said_and_a_full_backup_made() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_backups_go_a_chain_at_a_time_and_only_once_newer_ones_stand_there() {
+    let site = stopped().await;
+    let server = site.start();
+    let name = |made: &Value| {
+        Path::new(made["file"].as_str().unwrap()).file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    let first = name(&json!({ "file": only_archive(&site).to_str().unwrap() }));
+    let rule = ["--full-after", "2", "--keep", "1"];
+    let second = backup(&site, &server, &rule).await;
+    assert_eq!((&second["kind"], &second["removed"]), (&json!("added"), &json!([])));
+    // What is no whole backup is for a person to look at.
+    let odd = Path::new(&site.path("backups")).join("odd.archive");
+    fs::write(&odd, "nonsense").unwrap();
+    // One that could not be finished takes nothing away.
+    let full = [
+        "backup",
+        &site.path("backups"),
+        "--full-after",
+        "2",
+        "--keep",
+        "1",
+        "--server",
+        "http://127.0.0.1:1",
+    ];
+    site.failed(&full);
+    assert_eq!(fs::read_dir(site.path("backups")).unwrap().count(), 4, "two, the odd one and the lock");
+
+    let third = backup(&site, &server, &rule).await;
+    assert_eq!(third["kind"], "full");
+    assert_eq!(third["removed"], json!([name(&second), first]), "from its end");
+    assert!(odd.exists());
+    let fourth = backup(&site, &server, &["--keep", "1"]).await;
+    assert_eq!((&fourth["kind"], &fourth["archives"]), (&json!("added"), &json!(2)));
+    let fifth = backup(&site, &server, &["--full", "--keep", "2"]).await;
+    assert_eq!((&fifth["kind"], &fifth["removed"]), (&json!("full"), &json!([])));
+    let shelf = site.path("backups");
+    for (number, made) in [&third, &fourth, &fifth].into_iter().enumerate() {
+        let data = site.path(&format!("again-{number}"));
+        let restored = site.json(&["restore", &shelf, "--at", &name(made), "--data", &data, "--json"]);
+        assert_eq!(restored["head"], made["head"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_goes_through_one_file_into_another() {
     let site = stopped().await;
     let (file, data) = (site.path("all.archive"), site.path("again"));
@@ -303,6 +364,10 @@ async fn a_damaged_backup_is_refused_before_anything_is_made() {
         ] {
             let said = site.failed(arguments);
             assert!(why.iter().any(|why| said.contains(why)), "{arguments:?}: {said}");
+            assert!(
+                arguments[1] == shelf || !said.contains("--at"),
+                "what does not choose is not offered: {said}"
+            );
             assert!(!Path::new(&data).exists(), "nothing is made");
         }
     };
@@ -346,6 +411,7 @@ async fn what_is_wrong_is_said_and_changes_nothing() {
         ("projections rebuild --data empty", "empty is not a data folder"),
         ("restore nowhere --data new", "there is no nowhere"),
         ("restore empty --data new", "there is no whole backup in empty"),
+        ("restore data --data new", "data is a data folder; name a folder of backups"),
         ("restore file --data new", "it is not an archive of Throughline"),
         ("restore backups --data file", "file is a file; a data folder is a folder"),
         ("restore backups --data other", "other is there and is not empty"),
@@ -409,11 +475,20 @@ async fn a_missing_attachment_is_told_of_and_restored_around_only_if_that_is_wan
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flipped_bit_is_named_by_entity_and_version_and_the_rest_goes_on() {
-    let site = stopped().await;
+async fn a_flipped_bit_in_sled_is_named_by_entity_and_version_and_the_rest_goes_on() {
+    flip_bits(Engine::Sled).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_in_fjall_is_named_by_entity_and_version_and_the_rest_goes_on() {
+    flip_bits(Engine::Fjall).await;
+}
+
+async fn flip_bits(engine: Engine) {
+    let site = stopped_on(engine).await;
     let journal = site.data().join("journal");
     let flip = |part: u8, last: bool| {
-        let store = SledStore::open(&journal, SledOptions::default()).unwrap();
+        let store = engine.open(&journal, StoreOptions::default()).unwrap();
         let (from, to) = ([part], [part + 1]);
         let mut pairs = store.range(Bound::Included(&from), Bound::Excluded(&to));
         let of_a_conversation = |key: &[u8]| key.windows(12).any(|word| word == b"conversation");

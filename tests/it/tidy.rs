@@ -219,6 +219,32 @@ fn nobody_sleeps_for_a_time_without_a_name() {
 }
 
 #[test]
+fn no_two_types_have_one_name_in_the_document_of_the_api() {
+    // Whichever of the two comes last would describe both.
+    let (mut seen, mut twice) = (BTreeSet::new(), Vec::new());
+    for (path, text) in sources("src/http") {
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if !(line.starts_with("#[derive(") && line.contains("ToSchema")) {
+                continue;
+            }
+            let about: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            let given = about.iter().find_map(|line| line.strip_prefix("#[schema(as = "));
+            let declared = about.iter().find_map(|line| {
+                let (_, name) = line.split_once("struct ").or_else(|| line.split_once("enum "))?;
+                // One without fields says the same as every other, and one over others has their names in its own.
+                (!name.ends_with("{}") && !name.contains('<')).then_some(name)
+            });
+            let name = given.or(declared).and_then(|name| name.split([')', ' ', '(']).next());
+            if let Some(name) = name.filter(|name| !seen.insert((*name).to_owned())) {
+                twice.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    nothing(twice);
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     let marks = ["TO-DO", "FIX-ME", "XX-X", "HA-CK"].map(|mark| mark.replace('-', ""));
     let mut wrong = Vec::new();

@@ -210,3 +210,44 @@ async fn an_edit_stays_in_force_when_its_retry_fails_too() {
     let heard: Vec<_> = announcer.heard().into_iter().map(|(what, ..)| what).collect();
     assert_eq!(heard, ["wrong", "right", "right"]);
 }
+
+#[tokio::test]
+async fn what_is_pending_is_counted_and_paged_alike() {
+    let world = World::new();
+    let announcer = Announcer::default();
+    announcer.answers([busy()]);
+    let engine = start(&world, &announcer).await;
+    let (tenant, id) = (World::tenant(), engine.mint());
+    engine.send::<Parcel>(&tenant, id, announce("first", true), meta(&engine)).await.unwrap();
+    announcer.until_heard(1).await;
+    engine.settle().await.unwrap();
+    for what in ["second", "third"] {
+        engine.send::<Parcel>(&tenant, id, announce(what, true), meta(&engine)).await.unwrap();
+    }
+    engine.settle().await.unwrap();
+    let all = engine.activities(10).unwrap();
+    assert_eq!(all.len(), 3, "{all:?}");
+    let ids = |rows: &[throughline_actors::introspect::ActivityRow]| {
+        rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>()
+    };
+    let page = |of, skip, take| {
+        let (rows, total) = engine.activities_page(of, skip, take).unwrap();
+        (ids(&rows), total)
+    };
+    assert_eq!(page(None, 0, 10), (ids(&all), Some(3)));
+    assert_eq!(page(Some(&tenant), 1, 1), (ids(&all[1..2]), None), "the last was not reached");
+    assert_eq!(page(Some(&tenant), 2, 2), (ids(&all[2..]), Some(3)));
+    let stranger = "stranger".parse().unwrap();
+    assert_eq!(page(Some(&stranger), 0, 10), (Vec::new(), Some(0)));
+
+    let counted = engine.outstanding().unwrap();
+    let [(towards, owed)] = &counted.activities_of(Some(&tenant)).collect::<Vec<_>>()[..] else {
+        panic!("{counted:?}")
+    };
+    assert_eq!(towards.kind, "parcel");
+    assert_eq!((owed.pending, owed.tried, owed.failing), (3, 1, 1));
+    let failing = all.iter().find(|row| row.last_error.is_some()).unwrap();
+    assert_eq!(owed.oldest_failing, Some((failing.asked_at, "busy".to_owned())));
+    assert_eq!((counted.pending_of(None), counted.pending_of(Some(&stranger))), (3, 0));
+    assert_eq!((counted.items, counted.dead_letters_of(None)), (3 + counted.timers_of(None).armed, 0));
+}

@@ -104,7 +104,7 @@ impl Findings {
         match (self.store.damaged, different, &self.replayed) {
             (0, 0, Ok(_)) => Ok(()),
             (0, 0, Err(error)) => Err(anyhow!("the entities could not be replayed: {error}")),
-            (damaged, 0, _) => Err(anyhow!("{damaged} damaged; docs/operating.md says what to do")),
+            (damaged, 0, _) => Err(anyhow!("{damaged} damaged; docs/recovery.md says what to do")),
             (0, different, _) => Err(anyhow!("{different} not as they follow from their history")),
             (damaged, different, _) => {
                 Err(anyhow!("{damaged} damaged, {different} not as they follow from their history"))

@@ -4,7 +4,8 @@ use serde_json::Value;
 use throughline_workflows::time::Timestamp;
 
 use super::{
-    snapshot::{Named, number, text, tried},
+    named::Named,
+    snapshot::{number, text, tried},
     state::Detail,
 };
 use crate::cli::show::{pretty, time};
@@ -80,13 +81,12 @@ pub(in crate::cli) fn next(entity: &Named, detail: Option<&Detail>) -> String {
     let failing = detail.and_then(|detail| {
         rows(&detail.state, "pending_activities").iter().find(|row| !text(row, "/last_error").is_empty())
     });
-    let Named { kind, id, .. } = entity;
     let is_paused = detail.is_some_and(|detail| detail.state.get("paused").is_some_and(|it| !it.is_null()));
     match failing {
-        _ if is_paused => format!("throughline actors resume {kind} {id} --reason \"…\""),
+        _ if is_paused => entity.resume(),
         Some(activity) => {
             format!("throughline activities retry-now {} --reason \"…\"", text(activity, "/id"))
         }
-        None => format!("throughline inspect {kind} {id} --history"),
+        None => entity.inspect(" --history"),
     }
 }

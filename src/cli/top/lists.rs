@@ -3,7 +3,10 @@
 use serde_json::Value;
 use throughline_workflows::time::Timestamp;
 
-use super::snapshot::{Named, Need, Snapshot, moment, named, number, text};
+use super::{
+    named::{Named, named, tenant_of},
+    snapshot::{Need, Snapshot, moment, number, text},
+};
 use crate::cli::show::distance;
 
 /// One of the lists.
@@ -111,7 +114,7 @@ impl List {
             Self::Silences => &[
                 Column("silent", 8, true),
                 Column("due", 12, false),
-                Column("customer", 20, false),
+                Column("tenant", 12, false),
                 Column("case", 12, false),
                 Column("status", 17, false),
                 Column("reachable", 9, false),
@@ -182,7 +185,7 @@ fn of_need(need: &Need, now: Option<Timestamp>) -> Row {
 }
 
 fn inspect(entity: Option<&Named>) -> String {
-    entity.map(|entity| format!("throughline inspect {} {}", entity.kind, entity.id)).unwrap_or_default()
+    entity.map(|entity| entity.inspect("")).unwrap_or_default()
 }
 
 fn of_actor(value: &Value, now: Option<Timestamp>) -> Row {
@@ -230,18 +233,17 @@ fn of_timer(value: &Value, now: Option<Timestamp>) -> Row {
 
 fn of_silence(value: &Value, now: Option<Timestamp>) -> Row {
     let id = text(value, "/conversation_id");
-    let entity = Named { kind: "conversation".to_owned(), id: id.clone(), tenant: None };
+    let entity = Named { kind: "conversation".to_owned(), id: id.clone(), tenant: tenant_of(value) };
     let since = moment(value, "/waiting_since");
     let silent = number(value, "/silent_seconds");
     let (waited, _) = when(since, now);
     let reachable = value.get("reachable") != Some(&Value::Bool(false));
-    let customer = Some(text(value, "/customer/name")).filter(|name| !name.is_empty());
-    let paused = value.get("paused").is_some_and(|pause| !pause.is_null());
+    let paused = value.get("paused") == Some(&Value::Bool(true));
     let status = if paused { "paused".to_owned() } else { text(value, "/status") };
     let cells = [
         (waited.trim_end_matches(" ago").to_owned(), Rank::Number(i128::from(silent))),
         when(moment(value, "/next_update_due_at"), now),
-        word(customer.unwrap_or_else(|| text(value, "/customer/id"))),
+        word(text(value, "/tenant")),
         word(text(value, "/case_id")),
         word(status),
         (if reachable { "yes" } else { "NO" }.to_owned(), Rank::Number(i128::from(reachable))),

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 use throughline_workflows::time::{Span, Timestamp};
 
+use super::named::{Named, named, tenant_of};
 use crate::cli::show::plain;
 
 /// How long before a promise falls due it is told as pressing: the machine's own margin.
@@ -20,14 +21,6 @@ pub(in crate::cli) struct Snapshot {
     pub(in crate::cli) timers: Vec<Value>,
     pub(in crate::cli) silences: Vec<Value>,
     pub(in crate::cli) letters: Vec<Value>,
-}
-
-/// An entity that can be opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Named {
-    pub(in crate::cli) kind: String,
-    pub(in crate::cli) id: String,
-    pub(in crate::cli) tenant: Option<String>,
 }
 
 /// How urgent something is: what comes first is looked at first.
@@ -100,13 +93,6 @@ pub(in crate::cli) fn moment(row: &Value, path: &str) -> Option<Timestamp> {
     row.pointer(path)?.as_str()?.parse().ok()
 }
 
-/// The entity whose kind and id stand in these fields.
-pub(in crate::cli) fn named(row: &Value, kind: &str, id: &str) -> Option<Named> {
-    let (kind, id) = (text(row, kind), text(row, id));
-    let tenant = Some(text(row, "/tenant")).filter(|tenant| !tenant.is_empty());
-    (!kind.is_empty() && !id.is_empty()).then_some(Named { kind, id, tenant })
-}
-
 impl Snapshot {
     /// The server's time.
     pub(in crate::cli) fn now(&self) -> Option<Timestamp> {
@@ -130,7 +116,7 @@ impl Snapshot {
         let now = self.now()?;
         let due = moment(row, "/next_update_due_at");
         let reachable = row.get("reachable") != Some(&Value::Bool(false));
-        let is_paused = row.get("paused").is_some_and(|pause| !pause.is_null());
+        let is_paused = row.get("paused") == Some(&Value::Bool(true));
         let (urgency, what, why) = match due {
             Some(due) if due < now => {
                 let why = if is_paused {
@@ -157,12 +143,8 @@ impl Snapshot {
         };
         let case = text(row, "/case_id");
         let id = text(row, "/conversation_id");
-        let entity = Named { kind: "conversation".to_owned(), id: id.clone(), tenant: None };
-        let next = if is_paused {
-            format!("throughline actors resume conversation {id} --reason \"…\"")
-        } else {
-            format!("throughline inspect conversation {id}")
-        };
+        let entity = Named { kind: "conversation".to_owned(), id: id.clone(), tenant: tenant_of(row) };
+        let next = if is_paused { entity.resume() } else { entity.inspect("") };
         let why = if case.is_empty() { why.to_owned() } else { format!("{case}: {why}") };
         Some(Need { urgency, what: what.to_owned(), at: due, entity: Some(entity), id, why, next })
     }
@@ -174,7 +156,7 @@ fn of_letter(row: &Value) -> Need {
     let entity = entity.split_once('/').map(|(kind, id)| Named {
         kind: kind.to_owned(),
         id: id.to_owned(),
-        tenant: Some(text(row, "/tenant")).filter(|tenant| !tenant.is_empty()),
+        tenant: tenant_of(row),
     });
     Need {
         urgency: Urgency::GivenUp,
@@ -188,14 +170,14 @@ fn of_letter(row: &Value) -> Need {
 }
 
 fn of_timer(row: &Value) -> Need {
-    let (kind, id) = (text(row, "/kind"), text(row, "/id"));
+    let (entity, id) = (named(row, "/kind", "/id"), text(row, "/id"));
     Need {
         urgency: Urgency::Stuck,
         what: "stuck timer".to_owned(),
         at: moment(row, "/due_at"),
-        entity: named(row, "/kind", "/id"),
+        next: entity.as_ref().map(|entity| entity.inspect(" --history")).unwrap_or_default(),
+        entity,
         why: format!("{} fired {} times without effect", text(row, "/name"), number(row, "/stuck")),
-        next: format!("throughline inspect {kind} {id} --history"),
         id,
     }
 }
@@ -217,27 +199,27 @@ fn of_activity(row: &Value) -> Need {
 }
 
 fn of_pause(row: &Value) -> Need {
-    let (kind, id) = (text(row, "/kind"), text(row, "/id"));
+    let (entity, id) = (named(row, "/kind", "/id"), text(row, "/id"));
     Need {
         urgency: Urgency::Paused,
         what: "paused".to_owned(),
         at: moment(row, "/paused/since"),
-        entity: named(row, "/kind", "/id"),
+        next: entity.as_ref().map(Named::resume).unwrap_or_default(),
+        entity,
         why: format!("by {}: {}", text(row, "/paused/by/name"), text(row, "/paused/reason")),
-        next: format!("throughline actors resume {kind} {id} --reason \"…\""),
         id,
     }
 }
 
 fn of_restart(row: &Value) -> Need {
-    let (kind, id) = (text(row, "/kind"), text(row, "/id"));
+    let (entity, id) = (named(row, "/kind", "/id"), text(row, "/id"));
     Need {
         urgency: Urgency::Restarting,
         what: format!("restarted {}×", number(row, "/restarts")),
         at: moment(row, "/last_command_at"),
-        entity: named(row, "/kind", "/id"),
+        next: entity.as_ref().map(|entity| entity.inspect(" --history")).unwrap_or_default(),
+        entity,
         why: text(row, "/last_failure"),
-        next: format!("throughline inspect {kind} {id} --history"),
         id,
     }
 }
@@ -287,12 +269,12 @@ pub(in crate::cli) mod tests {
             })],
             silences: vec![
                 json!({
-                    "conversation_id": ADA, "status": "escalated", "case_id": "TL-7K3M-9QX", "customer": { "name": "Ada Whitfield" },
+                    "tenant": "default", "conversation_id": ADA, "status": "escalated", "case_id": "TL-7K3M-9QX", "paused": false,
                     "waiting_since": "2026-11-20T14:50:00.000Z", "silent_seconds": 43_800,
                     "next_update_due_at": "2026-11-21T02:50:00.000Z", "reachable": true,
                 }),
                 json!({
-                    "conversation_id": BOB, "status": "open", "customer": { "name": "Bob" }, "reachable": true,
+                    "tenant": "globex", "conversation_id": BOB, "status": "open", "reachable": true, "paused": false,
                     "waiting_since": "2026-11-20T21:00:00.000Z", "silent_seconds": 21_600,
                     "next_update_due_at": "2026-11-21T09:00:00.000Z",
                 }),
@@ -338,5 +320,22 @@ pub(in crate::cli) mod tests {
         let nowhere = of(json!({ "next_update_due_at": "2026-11-21T09:00:00Z", "reachable": false }));
         assert_eq!(nowhere, Some((Urgency::Pressing, "unreachable".to_owned())));
         assert!(Snapshot::default().needs().is_empty());
+    }
+
+    #[test]
+    fn what_to_type_names_another_tenant_and_not_the_operators_own() {
+        let of = |tenant: &str, paused: bool| {
+            let row = json!({
+                "tenant": tenant, "conversation_id": ADA, "next_update_due_at": "2026-11-21T02:00:00Z",
+                "reachable": true, "paused": paused,
+            });
+            let status = json!({ "now": "2026-11-21T03:00:00.000Z" });
+            let snapshot = Snapshot { status, silences: vec![row], ..Snapshot::default() };
+            snapshot.needs()[0].next.clone()
+        };
+        assert_eq!(of("default", false), format!("throughline inspect conversation {ADA}"));
+        assert_eq!(of("globex", false), format!("throughline inspect conversation {ADA} --tenant globex"));
+        let resume = format!("throughline actors resume conversation {ADA} --tenant globex --reason \"…\"");
+        assert_eq!(of("globex", true), resume);
     }
 }

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::{
     lists::{List, Row},
-    snapshot::{Named, Snapshot, number},
+    named::Named,
+    snapshot::{Snapshot, number},
 };
 
 /// How far a page key moves.

@@ -87,7 +87,7 @@ fn each_list_has_its_key_and_its_order() {
         ("2", List::Actors, ["RecordDelivery", "customer"]),
         ("3", List::Activities, ["401: authenticate", "email"]),
         ("4", List::Timers, ["update", "1h ago"]),
-        ("5", List::Silences, ["Ada Whitfield", "12h 10m"]),
+        ("5", List::Silences, ["globex", "12h 10m"]),
         ("6", List::Letters, ["the parcel explodes", "3h ago"]),
     ] {
         press(&mut top, key);

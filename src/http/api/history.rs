@@ -162,8 +162,10 @@ impl Teller<'_> {
                 }
             }
             CauseKind::Timer => {
-                // The state that armed it is the one before.
-                links.insert("cause", format!("{here}?version={}", version - 1));
+                // The state that armed it is the one before, where there was one.
+                if version > 1 {
+                    links.insert("cause", format!("{here}?version={}", version - 1));
+                }
                 format!("timer: {} fell due", cause.id)
             }
             CauseKind::Activity => match retries::parts(&cause.id) {

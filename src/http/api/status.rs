@@ -7,22 +7,15 @@ use std::{
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use throughline_actors::{backoff, engine::Engine, introspect::ActivityRow};
-use throughline_workflows::{
-    conversation::{Conversation, silence},
-    ids::TenantId,
-    role::Action,
-    time::Timestamp,
-    views::silence::Waiting,
-    workflow::Workflow,
-};
+use throughline_actors::introspect::{self, Towards};
+use throughline_workflows::{conversation::Conversation, role::Action, time::Timestamp, workflow::Workflow};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use super::{
     super::{Edge, auth::Caller, problem::Problem},
-    system::{LOOKED_THROUGH_MAX, read, tenant_or_all},
+    silences::{self, SilentCustomer},
+    system::{read, tenant_or_all},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
@@ -55,7 +48,7 @@ struct Figures {
     /// How late the latest timer is, in milliseconds.
     timer_lag_ms: u64,
     /// Timers that fired without effect and are armed again.
-    timers_stuck: usize,
+    timers_stuck: u64,
     /// Messages read from the inbox and not placed yet.
     intake_waiting: usize,
     /// Timers being fired.
@@ -65,10 +58,10 @@ struct Figures {
     /// What the world is still owed, by channel or by what else it goes to; those that fail first.
     activities: Vec<Owed>,
     /// What was given up and waits for a person.
-    dead_letters: usize,
+    dead_letters: u64,
     /// The customer who has waited longest and heard nothing; absent while nobody waits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    longest_silence: Option<LongestSilence>,
+    longest_silence: Option<SilentCustomer>,
     /// Webhooks taken since the start, and how long the answers took.
     webhooks: Answers,
     /// Webhooks refused for their signature since the start.
@@ -119,9 +112,9 @@ struct Owed {
     /// The channel of what conversations send, otherwise the kind of the entity that asked.
     channel: String,
     /// Pending activities.
-    pending: usize,
+    pending: u64,
     /// Those of them that were tried, or refused a try, and wait for another.
-    failing: usize,
+    failing: u64,
     /// Since when the oldest failing one is owed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -129,30 +122,6 @@ struct Owed {
     /// What was said at the last try of that one.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
-}
-
-/// A customer who waits.
-#[derive(Serialize, ToSchema)]
-struct LongestSilence {
-    /// Whose.
-    tenant: String,
-    /// The conversation.
-    conversation_id: Uuid,
-    /// The spoken name of its open case.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    case_id: Option<String>,
-    /// Since when they have heard nothing.
-    #[schema(value_type = String, format = DateTime)]
-    waiting_since: Timestamp,
-    /// For how long that is.
-    silent_seconds: u64,
-    /// By when they must hear again.
-    #[schema(value_type = String, format = DateTime)]
-    next_update_due_at: Timestamp,
-    /// Whether a channel is left by which they can be reached.
-    reachable: bool,
-    /// Whether an operator has paused it: nothing will be sent.
-    paused: bool,
 }
 
 /// Totals, commit cost, timer lag, what is under way, what fails, who waits longest.
@@ -164,16 +133,8 @@ async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Fi
     let tenant = tenant_or_all(&edge, &caller, None)?;
     let (engine, of) = (edge.engine.clone(), tenant.clone());
     let now = engine.now();
-    let (timers_stuck, activities, dead_letters, longest_silence) = read(move || {
-        let of = of.as_ref();
-        let is_of = |name: &str| of.is_none_or(|tenant| tenant.as_str() == name);
-        let due = engine.timers(Some(now + backoff::STUCK_MAX), LOOKED_THROUGH_MAX)?;
-        let stuck = due.iter().filter(|timer| timer.stuck > 0 && is_of(&timer.tenant)).count();
-        let pending = engine.activities(LOOKED_THROUGH_MAX)?;
-        let owed = owed(pending.into_iter().filter(|row| is_of(&row.tenant)));
-        Ok((stuck, owed, engine.dead_letters(of)?.len(), longest_silence(&engine, of, now)?))
-    })
-    .await?;
+    let longest_silence = read(move || silences::longest(&engine, of.as_ref(), now)).await?;
+    let outstanding = edge.outstanding().await?;
     let status = edge.engine.status();
     let (commits, webhooks) = (status.commits, edge.webhook_latency.percentiles());
     Ok(Json(Figures {
@@ -187,12 +148,12 @@ async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Fi
         restarts: status.restarts,
         paused_actors: edge.engine.paused(tenant.as_ref()).len(),
         timer_lag_ms: status.timer_lag.as_millis(),
-        timers_stuck,
+        timers_stuck: outstanding.timers_of(tenant.as_ref()).stuck,
         intake_waiting: status.intake_waiting,
         timers_in_flight: status.timers_in_flight,
         activities_in_flight: status.activities_in_flight,
-        activities,
-        dead_letters,
+        activities: owed(outstanding.activities_of(tenant.as_ref())),
+        dead_letters: outstanding.dead_letters_of(tenant.as_ref()),
         longest_silence,
         webhooks: Answers {
             taken: webhooks.count,
@@ -215,97 +176,60 @@ async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Fi
     }))
 }
 
-/// Where an activity goes: the channel of what a conversation sends, otherwise who asked.
-pub(in crate::http) fn channel_of(row: &ActivityRow) -> &str {
-    if row.kind == Conversation::KIND && !row.lane.is_empty() { &row.lane } else { &row.kind }
+/// Where activities go: the channel of what conversations send, otherwise who asked.
+pub(in crate::http) fn channel_of(towards: &Towards) -> &str {
+    if towards.kind == Conversation::KIND && !towards.lane.is_empty() { &towards.lane } else { &towards.kind }
 }
 
-fn owed(pending: impl Iterator<Item = ActivityRow>) -> Vec<Owed> {
-    let mut by_channel: BTreeMap<String, Owed> = BTreeMap::new();
-    for row in pending {
-        let channel = channel_of(&row).to_owned();
-        let owed = by_channel.entry(channel.clone()).or_insert(Owed {
-            channel,
-            pending: 0,
-            failing: 0,
-            failing_since: None,
-            last_error: None,
-        });
-        owed.pending += 1;
-        if row.last_error.is_some() {
-            owed.failing += 1;
-            if owed.failing_since.is_none_or(|since| row.asked_at < since) {
-                owed.failing_since = Some(row.asked_at);
-                owed.last_error = row.last_error;
-            }
+fn owed<'a>(outstanding: impl Iterator<Item = (&'a Towards, &'a introspect::Owed)>) -> Vec<Owed> {
+    let mut by_channel: BTreeMap<&str, introspect::Owed> = BTreeMap::new();
+    for (towards, owed) in outstanding {
+        let sum = by_channel.entry(channel_of(towards)).or_default();
+        sum.pending += owed.pending;
+        sum.failing += owed.failing;
+        if let Some((since, error)) = &owed.oldest_failing
+            && sum.oldest_failing.as_ref().is_none_or(|(oldest, _)| since < oldest)
+        {
+            sum.oldest_failing = Some((*since, error.clone()));
         }
     }
-    let mut owed: Vec<Owed> = by_channel.into_values().collect();
+    let mut owed: Vec<Owed> = by_channel
+        .into_iter()
+        .map(|(channel, sum)| {
+            let (failing_since, last_error) = sum.oldest_failing.unzip();
+            let (pending, failing) = (sum.pending, sum.failing);
+            Owed { channel: channel.to_owned(), pending, failing, failing_since, last_error }
+        })
+        .collect();
     owed.sort_by_key(|owed| std::cmp::Reverse((owed.failing, owed.pending)));
     owed
-}
-
-/// The row of each tenant's list that is first is that of who waits longest.
-fn longest_silence(
-    engine: &Engine,
-    tenant: Option<&TenantId>,
-    now: Timestamp,
-) -> Result<Option<LongestSilence>, String> {
-    let tenants = tenant.map_or_else(|| engine.tenants(), |tenant| vec![tenant.clone()]);
-    let mut longest: Option<LongestSilence> = None;
-    for tenant in tenants {
-        let row = engine.views().first::<Waiting>(&tenant).map_err(|error| error.to_string())?;
-        let Some(facts) = row.as_ref().and_then(|row| row.facts()) else { continue };
-        let Some(clock) = silence::clock(facts) else { continue };
-        if longest.as_ref().is_none_or(|longest| clock.since < longest.waiting_since) {
-            longest = Some(LongestSilence {
-                tenant: tenant.to_string(),
-                conversation_id: facts.id.0,
-                case_id: facts.open_case().map(|case| case.case_id.to_string()),
-                waiting_since: clock.since,
-                silent_seconds: now.since(clock.since).as_secs(),
-                next_update_due_at: clock.due_at,
-                reachable: facts.silence.is_reachable(),
-                paused: engine.pause_of(&tenant, Conversation::KIND, facts.id.0).is_some(),
-            });
-        }
-    }
-    Ok(longest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(kind: &str, lane: &str, asked_at: u64, last_error: Option<&str>) -> ActivityRow {
-        ActivityRow {
-            id: format!("{}.1.0", Uuid::nil()),
-            kind: kind.to_owned(),
-            entity: Uuid::nil(),
-            tenant: "default".to_owned(),
-            lane: lane.to_owned(),
-            attempts: u32::from(last_error.is_some()),
-            last_error: last_error.map(str::to_owned),
-            next_try_at: Timestamp::from_millis(asked_at),
-            asked_at: Timestamp::from_millis(asked_at),
-            begun_at: None,
-            paused: false,
-        }
+    fn towards(kind: &str, lane: &str, pending: u64, failing: &[(u64, &str)]) -> (Towards, introspect::Owed) {
+        let oldest = failing.iter().min().map(|(at, said)| (Timestamp::from_millis(*at), (*said).to_owned()));
+        let failing = failing.len() as u64;
+        let towards = Towards { tenant: "default".into(), kind: kind.into(), lane: lane.into() };
+        (towards, introspect::Owed { pending, tried: failing, failing, oldest_failing: oldest })
     }
 
     #[test]
     fn what_is_owed_is_told_by_channel_the_failing_ones_first_with_the_oldest_error() {
-        let rows = [
-            row("conversation", "email", 1, None),
-            row("conversation", "sms", 5, Some("later")),
-            row("conversation", "sms", 3, Some("earlier")),
-            row("endpoint", "7", 2, None),
+        let outstanding = [
+            towards("conversation", "email", 1, &[]),
+            towards("conversation", "sms", 2, &[(5, "later"), (3, "earlier")]),
+            towards("endpoint", "7", 1, &[]),
+            towards("endpoint", "8", 2, &[(9, "gone")]),
         ];
-        let owed = owed(rows.into_iter());
+        let owed = owed(outstanding.iter().map(|(towards, owed)| (towards, owed)));
         let told: Vec<_> =
             owed.iter().map(|owed| (owed.channel.as_str(), owed.pending, owed.failing)).collect();
-        assert_eq!(told, [("sms", 2, 2), ("email", 1, 0), ("endpoint", 1, 0)]);
+        assert_eq!(told, [("sms", 2, 2), ("endpoint", 3, 1), ("email", 1, 0)]);
         assert_eq!(owed[0].last_error.as_deref(), Some("earlier"));
         assert_eq!(owed[0].failing_since, Some(Timestamp::from_millis(3)));
+        assert_eq!(owed[1].last_error.as_deref(), Some("gone"));
     }
 }

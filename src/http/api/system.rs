@@ -40,10 +40,11 @@ use super::{
     work::check_own,
 };
 
-/// The most activities that are looked through for one page.
-pub(super) const LOOKED_THROUGH_MAX: usize = 100_000;
+/// So many timers are looked through for a list over all tenants, where its page asks for no more: each entity's last
+/// record is read for them, and whoever watches asks every few seconds.
+const TIMERS_LOOKED_AT: usize = 1_000;
 
-/// The most timers that a list knows: each entity's last record is read for them.
+/// So many are looked through for those of one tenant.
 const TIMERS_MAX: usize = 10_000;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
@@ -160,6 +161,9 @@ async fn actor(
     let tenant = caller.tenant_named(&edge, wanted.tenant.as_deref())?;
     let kind = edge.engine.kind(&kind)?;
     check_readable(&edge, &caller, kind, id).await?;
+    if wanted.version == Some(0) {
+        return Err(Problem::invalid("version", "version is from 1; nothing is there before it."));
+    }
     let found = edge.engine.actor(&tenant, kind, id, wanted.version).await?;
     found.map(Json).ok_or_else(|| Problem::unknown(kind))
 }
@@ -181,7 +185,8 @@ pub(super) async fn check_readable(
     }
 }
 
-/// Armed timers in the order in which they fire.
+/// Armed timers in the order in which they fire. Where there are more than are looked through for a page, `total` is no
+/// more than what is known of them.
 #[utoipa::path(
     get, path = "/api/v1/system/timers", tag = "system", params(WantedTimers, PagingParams),
     responses((status = 200, body = Listed<shown::Timer>), Problem)
@@ -195,9 +200,19 @@ async fn timers(
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
     let engine = edge.engine.clone();
-    let rows = read(move || engine.timers(wanted.before, TIMERS_MAX)).await?;
-    let rows = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
-    Ok(Json(paging.cut(rows)))
+    let looked_at = if tenant.is_some() { TIMERS_MAX } else { TIMERS_LOOKED_AT };
+    let limit = paging.skip().saturating_add(paging.take()).max(looked_at);
+    let rows = read(move || engine.timers(wanted.before, limit)).await?;
+    let all = rows.len() < limit;
+    let rows: Vec<_> = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
+    let mut total = rows.len();
+    if !all && wanted.before.is_none() {
+        // Every entity that waits for one has one at least.
+        let armed = edge.outstanding().await?.timers_of(tenant.as_ref()).armed;
+        total = total.max(usize::try_from(armed).unwrap_or(usize::MAX));
+    }
+    let page = rows.into_iter().skip(paging.skip()).take(paging.take()).collect();
+    Ok(Json(paging.listed(page, total)))
 }
 
 /// Pending activities in the order in which they are tried.
@@ -213,15 +228,24 @@ async fn activities(
 ) -> Result<Json<Listed<ActivityRow>>, Problem> {
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
-    let engine = edge.engine.clone();
-    let rows = read(move || engine.activities(LOOKED_THROUGH_MAX)).await?;
-    let rows = rows.into_iter().filter(|row| is_of(tenant.as_ref(), &row.tenant)).collect();
-    Ok(Json(paging.cut(rows)))
+    let (engine, of) = (edge.engine.clone(), tenant.clone());
+    let page = move || engine.activities_page(of.as_ref(), paging.skip(), paging.take());
+    let (rows, total) = read(page).await?;
+    let total = match total {
+        Some(total) => total,
+        // Where they are many, the count may be of a moment ago, and yet no less than what was seen.
+        None => {
+            let counted = edge.outstanding().await?.pending_of(tenant.as_ref());
+            usize::try_from(counted).unwrap_or(usize::MAX).max(paging.skip() + rows.len())
+        }
+    };
+    Ok(Json(paging.listed(rows, total)))
 }
 
 /// How far to move the clock.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ClockAdvance)]
 struct By {
     /// A duration such as `12h` or `90s`.
     by: String,

@@ -43,6 +43,7 @@ struct Template {
 /// Words.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TemplateWords)]
 struct Words {
     /// With variables in braces; a brace that means itself is written twice.
     text: String,

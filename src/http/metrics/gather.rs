@@ -1,19 +1,19 @@
 //! Every figure under its name. Names follow the conventions of Prometheus: base units, `_total` for what only grows.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use prometheus_client::{
     encoding::EncodeMetric,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use throughline_workflows::{time::Span, views::endpoints::Endpoints};
+use throughline_workflows::{ids::TenantId, time::Span, views::endpoints::Endpoints};
 
-use super::super::{Edge, api::status::channel_of, problem::Problem};
-use crate::figures;
-
-/// Timers, activities and dead letters are counted up to this many: beyond, the number alone says enough.
-const COUNTED_MAX: usize = 100_000;
+use super::super::{Edge, api::status::channel_of, problem::Problem, recount::Walked};
+use crate::figures::{self, Seen};
 
 type Labels = Vec<(&'static str, String)>;
 type Float = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -107,36 +107,55 @@ fn of_the_engine(edge: &Edge, registry: &mut Registry) {
 }
 
 async fn of_pending_work(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
-    let engine = edge.engine.clone();
-    let read = move || {
-        let timers = engine.timers_counted(COUNTED_MAX)?;
-        let (mut pending, mut letters) = (BTreeMap::new(), BTreeMap::new());
-        let mut failing_by_channel = BTreeMap::new();
-        for activity in engine.activities(COUNTED_MAX)? {
-            if activity.last_error.is_some() {
-                *failing_by_channel.entry(channel_of(&activity).to_owned()).or_insert(0) += 1;
-            }
-            let failing = if activity.attempts > 0 { "failing" } else { "waiting" };
-            *pending.entry((activity.kind, failing)).or_insert(0) += 1;
-        }
-        for letter in engine.dead_letters(None)? {
-            *letters.entry(letter.kind).or_insert(0) += 1;
-        }
-        Ok::<_, String>((timers, pending, failing_by_channel, letters))
-    };
-    let read = tokio::task::spawn_blocking(read).await.map_err(Problem::unreadable)?;
-    let ((timers, stuck), pending, failing_by_channel, letters) = read.map_err(Problem::unreadable)?;
-    gauge(registry, "timers_armed", "Entities that wait for a timer, counted up to 100,000", timers as u64);
-    gauge(registry, "timers_stuck", "Timers that fired without effect and are armed again", stuck as u64);
-    let pending = pending
-        .into_iter()
-        .map(|((kind, state), count)| (vec![("kind", kind), ("state", state.to_owned())], count));
-    gauges(registry, "activities_pending", "What the world is still owed, counted up to 100,000", pending);
-    let failing = failing_by_channel.into_iter().map(|(channel, count)| (vec![("channel", channel)], count));
+    let outstanding = edge.outstanding().await?;
+    let (mut pending, mut failing_by_channel) = (BTreeMap::new(), BTreeMap::new());
+    for (towards, owed) in &outstanding.activities {
+        let mut add = |state: &str, count: u64| {
+            let labels = vec![("kind", towards.kind.clone()), ("state", state.to_owned())];
+            *pending.entry(labels).or_insert(0) += count;
+        };
+        add("waiting", owed.pending - owed.tried);
+        add("failing", owed.tried);
+        *failing_by_channel.entry(channel_of(towards).to_owned()).or_insert(0) += owed.failing;
+    }
+    let mut letters = BTreeMap::new();
+    for ((_, kind), count) in &outstanding.dead_letters {
+        *letters.entry(kind.clone()).or_insert(0) += count;
+    }
+    let timers = outstanding.timers_of(None);
+    gauge(
+        registry,
+        "timers_armed",
+        "Entities that wait for a timer: the next timer of each counts, and every one that is overdue",
+        timers.armed,
+    );
+    gauge(registry, "timers_stuck", "Timers that fired without effect and are armed again", timers.stuck);
+    let pending = pending.into_iter().filter(|(_, count)| *count > 0);
+    gauges(registry, "activities_pending", "What the world is still owed", pending);
+    let failing = failing_by_channel.into_iter().filter(|(_, count)| *count > 0);
+    let failing = failing.map(|(channel, count)| (vec![("channel", channel)], count));
     gauges(registry, "activities_failing", "What was tried in vain and waits for another try", failing);
     let letters = letters.into_iter().map(|(kind, count)| (vec![("kind", kind)], count));
     gauges(registry, "dead_letters", "What was given up and waits for a person", letters);
     Ok(())
+}
+
+/// What the conversations of each tenant add up to.
+pub(in crate::http) type OfTenants = Vec<(TenantId, Seen)>;
+
+/// What the conversations of all tenants add up to, as it is now or, where they are many, as it was a moment ago.
+async fn of_conversations(edge: &Edge) -> Result<Arc<OfTenants>, Problem> {
+    let engine = edge.engine.clone();
+    let walk = async move {
+        let mut all = Vec::new();
+        for tenant in engine.tenants() {
+            let seen = figures::of_conversations(&engine, &tenant).await?;
+            all.push((tenant, seen));
+        }
+        let items = all.iter().flat_map(|(_, seen)| seen.by_status.values()).sum();
+        Ok::<_, String>(Walked { figures: all, items })
+    };
+    edge.conversations.figures(walk).await.map_err(Problem::unreadable)
 }
 
 async fn of_lists(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
@@ -144,10 +163,9 @@ async fn of_lists(edge: &Edge, registry: &mut Registry) -> Result<(), Problem> {
     let (mut open, mut waiting, mut endpoints) = (Vec::new(), Vec::new(), Vec::new());
     let silences = Family::<Labels, Float>::default();
     let mut any_silence = false;
-    for tenant in &edge.engine.tenants() {
-        let seen = figures::of_conversations(&edge.engine, tenant).await.map_err(Problem::unreadable)?;
-        open.extend(seen.by_status.into_iter().map(|(status, count)| {
-            (vec![("tenant", tenant.to_string()), ("status", status.to_owned())], count)
+    for (tenant, seen) in of_conversations(edge).await?.iter() {
+        open.extend(seen.by_status.iter().map(|(status, count)| {
+            (vec![("tenant", tenant.to_string()), ("status", (*status).to_owned())], *count)
         }));
         let of = |state: &str| vec![("tenant", tenant.to_string()), ("state", state.to_owned())];
         waiting.extend([

@@ -16,6 +16,7 @@ const IMPERSONAL: &[&str] = &[
     "/api/v1/sla/breaches",
     "/api/v1/system/activities",
     "/api/v1/system/actors",
+    "/api/v1/system/silences",
     "/api/v1/system/status",
     "/api/v1/system/timers",
     "/api/v1/teams",

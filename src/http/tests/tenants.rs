@@ -3,6 +3,7 @@
 use throughline_workflows::role::{Action, Permission, Role, may};
 
 use super::*;
+use crate::http::api::silences;
 
 async fn add(world: &World, body: Value, key: &[(&str, &str)]) -> Answer {
     world.ask(&world.admin, "POST", "/api/v1/tenants", Some(body), key).await
@@ -210,4 +211,39 @@ async fn what_another_tenant_has_is_not_there_on_any_path_for_any_role() {
         }
     }
     assert!(walked > 100, "{walked} requests");
+}
+
+#[tokio::test]
+async fn an_operator_sees_who_waits_over_all_tenants_and_others_only_their_own() {
+    let world = World::new().await;
+    world.conversation().await;
+    world.post("/api/v1/system/clock/advance", json!({ "by": "1h" })).await;
+    add(&world, json!({ "name": "globex" }), &[]).await;
+    let message = json!({ "id": "1", "from": { "email": "bob@example.com" }, "text": "hello" });
+    world.ask("", "POST", "/t/globex/api/webhooks/generic/web", Some(message), &[]).await;
+    world.engine.settle().await.unwrap();
+
+    let all = world.get("/api/v1/system/silences").await.body;
+    let of = |list: &Value| {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|row| row["tenant"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((of(&all), &all["total"]), (vec!["default".to_owned(), "globex".to_owned()], &json!(2)));
+    assert_eq!(all["items"][0]["silent_seconds"], 3600, "{all}");
+    let status = world.get("/api/v1/system/status").await.body;
+    assert_eq!(status["longest_silence"], all["items"][0], "the first of them is the longest");
+    let second = world.get("/api/v1/system/silences?page=2&page_size=1").await.body;
+    assert_eq!((of(&second), &second["total"]), (vec!["globex".to_owned()], &json!(2)));
+    let theirs = world.get("/api/v1/system/silences?tenant=globex").await.body;
+    assert_eq!(of(&theirs), ["globex"]);
+    serde_json::from_value::<silences::SilentCustomer>(theirs["items"][0].clone()).unwrap();
+    assert!(!all.to_string().contains("example.com"), "nobody is named: {all}");
+
+    let admin = world.token("admin", json!({ "tenant": "globex" })).await;
+    let ask = async |path: &str| world.ask(&admin, "GET", path, None, &[]).await;
+    assert_eq!(of(&ask("/api/v1/system/silences").await.body), ["globex"]);
+    ask("/api/v1/system/silences?tenant=default").await.is_problem(403, "forbidden");
+    world.get("/api/v1/system/silences?tenant=nobody").await.is_problem(404, "not-found");
+    let agent = world.token("agent", json!({})).await;
+    world.ask(&agent, "GET", "/api/v1/system/silences", None, &[]).await.is_problem(403, "forbidden");
 }

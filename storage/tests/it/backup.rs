@@ -14,10 +14,10 @@ use throughline_storage::blobs::Blobs;
 use throughline_storage::journal::Journal;
 use throughline_storage::keys;
 use throughline_storage::restore::take_in;
-use throughline_storage::store::Store;
 use throughline_storage::store::memory::{Failure, MemoryStore};
-use throughline_storage::store::sled::{SledOptions, SledStore};
+use throughline_storage::store::{Engine, Store, StoreOptions};
 
+use crate::engines::on_every_engine;
 use crate::everything::everything;
 use crate::world::*;
 
@@ -342,10 +342,16 @@ fn of(writer: u128) -> StreamId {
     stream(1_000 + writer)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_of_sled_under_load_holds_what_was_acknowledged_before_it_began() {
+on_every_engine!(a_backup_under_load_holds_what_was_acknowledged_before_it_began);
+
+fn a_backup_under_load_holds_what_was_acknowledged_before_it_began(engine: Engine) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(back_up_under_load(engine));
+}
+
+async fn back_up_under_load(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(SledStore::open(folder.path().join("journal"), SledOptions::default()).unwrap());
+    let store = engine.open(folder.path().join("journal"), StoreOptions::default()).unwrap();
     let journal = Journal::open(store, Default::default()).unwrap();
     let (_folder, blobs) = blobs();
     for number in 0..40 {

@@ -128,6 +128,7 @@ pub(in crate::http) struct VersionDiff {
 /// One field that differs.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ChangedField)]
 pub(in crate::http) struct Changed {
     /// Where, for example `sends.messages[id=…].status`.
     path: String,
@@ -288,6 +289,7 @@ pub(in crate::http) struct Timer {
 
 /// A pending activity.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = PendingActivity)]
 pub(in crate::http) struct Activity {
     /// `ENTITY.VERSION.INDEX`.
     id: String,
