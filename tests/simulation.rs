@@ -27,14 +27,22 @@ mod acts;
 mod clocks;
 #[path = "simulation/life.rs"]
 mod life;
+#[path = "simulation/outside.rs"]
+mod outside;
+#[path = "simulation/persons.rs"]
+mod persons;
 #[path = "simulation/providers.rs"]
 mod providers;
+#[path = "simulation/rest.rs"]
+mod rest;
 #[path = "simulation/run.rs"]
 mod run;
 #[path = "simulation/script.rs"]
 mod script;
 #[path = "simulation/silence.rs"]
 mod silence;
+#[path = "simulation/steps.rs"]
+mod steps;
 #[path = "simulation/trace.rs"]
 mod trace;
 #[path = "simulation/twist.rs"]
