@@ -271,6 +271,10 @@ async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
             uncertain(shared, pending, &entity, &*performer, payload, error, &record, &id).await;
             return;
         }
+        // It may have been paused since this try was begun, and again while its mark was on its way to the disk.
+        if is_paused(shared, pending) {
+            return;
+        }
         let marked = match performer.admit(&payload, &attempt) {
             Admission::Keyed => None,
             Admission::Unkeyed => match mark(shared, pending).await {
@@ -283,6 +287,9 @@ async fn attempt(shared: &Arc<Shared>, pending: &PendingActivity) {
                 return;
             }
         };
+        if let Some(marked) = marked.as_ref().filter(|_| is_paused(shared, pending)) {
+            return unmark(shared, marked).await;
+        }
         let pending = marked.as_ref().unwrap_or(pending);
         match performer.perform(payload.clone(), attempt).await {
             Outcome::Done(command) => {
@@ -338,6 +345,23 @@ async fn mark(shared: &Shared, pending: &PendingActivity) -> Option<PendingActiv
             None
         }
     }
+}
+
+/// Takes the mark of a try away that did not begin.
+async fn unmark(shared: &Shared, marked: &PendingActivity) {
+    let append = Append {
+        consume: vec![PendingKey::Activity(marked.key.clone())],
+        activities: vec![PendingActivity { begun_at_ms: None, ..marked.clone() }],
+        ..Append::default()
+    };
+    if let Err(error) = shared.commit_essential(append).await {
+        tracing::warn!(%error, "that a try did not begin could not be recorded: what is known of it is that it may have");
+    }
+}
+
+/// Whether the entity has been paused: it was not when the try was begun, and nothing may be asked of the world for it.
+fn is_paused(shared: &Shared, pending: &PendingActivity) -> bool {
+    shared.host.pauses.has(&pending.key.stream)
 }
 
 /// Tells the entity that nobody knows; a workflow that has no word for that hears that it was given up.
