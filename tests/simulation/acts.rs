@@ -9,16 +9,21 @@ use throughline_workflows::{
     conversation::{self, Conversation, DeliveryStatus},
     customer,
     endpoint::{self, Endpoint, SecretText, Settings, Target},
-    ids::EndpointId,
+    ids::{EndpointId, TenantId},
     time::Span,
     workflow::Workflow,
 };
 use uuid::Uuid;
 
-use crate::{life::tenant, outside::provider_message_id, persons::by_person, run::Simulation};
+use crate::{
+    operators::{Asked, Entity},
+    outside::customer_id,
+    persons::by_person,
+    run::Simulation,
+};
 
-/// The one endpoint that is told of everything.
-const ENDPOINT: Uuid = Uuid::from_u128(0xE0);
+/// The endpoint of each tenant.
+pub(crate) const ENDPOINT: Uuid = Uuid::from_u128(0xE0);
 
 /// Something outside.
 #[derive(Clone, Debug)]
@@ -29,6 +34,10 @@ pub(crate) enum Happens {
     Act,
     /// A provider reports on the message with this place in the ledger.
     Report { accepted: usize, status: DeliveryStatus },
+    /// An operator does something.
+    Operate,
+    /// An operator lets a paused entity go on.
+    Resume(Entity),
     /// A request that was not answered is made again.
     Again(Request),
 }
@@ -46,26 +55,31 @@ pub(crate) enum Request {
     },
     /// A person's answer, under a key by which a repetition is recognised.
     Words {
+        tenant: TenantId,
         conversation: Uuid,
         text: String,
     },
     /// A known customer, or the endpoint: repeated under the same id.
     Register(usize),
-    Endpoint,
+    Endpoint(TenantId),
+    /// What an operator wants.
+    Operate(Box<Asked>),
     /// What may be lost, by its name in the trace.
     Other(#[expect(dead_code, reason = "it is told by its debug form")] &'static str),
 }
 
 /// How the engine answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Done,
     Refused,
     /// Not now, or nobody knows.
     Unknown,
+    /// What cannot be.
+    Wrong(String),
 }
 
-fn answer<T, R: std::error::Error>(answered: Result<T, SendError<R>>) -> Answer {
+pub(crate) fn answer<T, R: std::error::Error>(answered: Result<T, SendError<R>>) -> Answer {
     match answered {
         Ok(_) => Answer::Done,
         Err(SendError::Rejected(_) | SendError::Claimed { .. }) => Answer::Refused,
@@ -79,7 +93,9 @@ impl Simulation {
         let world = self.world.clone();
         let script = &world.script;
         if script.topics.is_some() {
-            self.plan(script.start, Happens::Again(Request::Endpoint));
+            for tenant in &script.tenants {
+                self.plan(script.start, Happens::Again(Request::Endpoint(tenant.clone())));
+            }
         }
         for (index, customer) in script.customers.iter().enumerate() {
             self.plan(script.start, Happens::Again(Request::Register(index)));
@@ -93,6 +109,9 @@ impl Simulation {
             let at = script.start + Span::from_mins(self.rng.random_range(0..minutes));
             self.plan(at, Happens::Act);
         }
+        for at in &script.operations {
+            self.plan(*at, Happens::Operate);
+        }
     }
 
     /// The first thing that is due outside happens.
@@ -105,11 +124,13 @@ impl Simulation {
             Happens::Report { accepted, status } => self.ask(&engine, Request::Report { accepted, status }),
             Happens::Again(request) => self.ask(&engine, request),
             Happens::Act => self.act(&engine),
+            Happens::Operate => self.operate(&engine),
+            Happens::Resume(entity) => self.resume(&engine, entity),
         }
     }
 
     /// The engine's answers are heard.
-    pub(crate) fn hear(&mut self) {
+    pub(crate) fn hear(&mut self) -> Result<(), String> {
         let answers = std::mem::take(&mut *self.answers.lock().unwrap());
         for (number, answer) in answers {
             let Some(request) = self.asked.remove(&number) else { continue };
@@ -118,9 +139,12 @@ impl Simulation {
                 self.repeat(request);
                 continue;
             }
+            if let Answer::Wrong(what) = answer {
+                return Err(what);
+            }
             match request {
                 Request::Webhook { customer, nth } => {
-                    self.witness.acknowledged.insert(provider_message_id(customer, nth));
+                    self.witness.acknowledged.insert(self.world.script.customers[customer].message(nth));
                     let again = self.rng.random_range(0..100) < self.world.script.odds.again;
                     if again && !self.is_calm() {
                         let at = self.life.now() + Span::from_secs(self.rng.random_range(0..7_200));
@@ -134,10 +158,14 @@ impl Simulation {
                 Request::Words { text, .. } if answer == Answer::Done => {
                     self.witness.said.insert(text);
                 }
+                Request::Operate(asked) if answer == Answer::Done => self.operated(*asked)?,
+                Request::Operate(asked) => drop(self.witness.operations.refused.insert(asked.reason)),
                 _ => {}
             }
         }
+        self.tell_of_pauses();
         self.bounce();
+        self.world.broken().map_or(Ok(()), Err)
     }
 
     /// The process has ended: whoever was not answered asks again, or thinks no more of it.
@@ -160,34 +188,37 @@ impl Simulation {
         match &request {
             Request::Webhook { customer, nth } => {
                 let inbound = self.inbound(engine, *customer, *nth);
+                let tenant = self.world.script.customers[*customer].tenant.clone();
+                let files = self.file(&tenant, &inbound);
                 let (engine, trace) = (engine.clone(), engine.mint());
-                self.begin(request, async move {
-                    answer(engine.receive(&tenant(), inbound, Vec::new(), trace).await)
-                });
+                let work = async move { answer(engine.receive(&tenant, inbound, files, trace).await) };
+                self.begin(request, work);
             }
             Request::Report { accepted, status } => {
-                let report = self.report(engine, *accepted, *status);
+                let (tenant, report) = self.report(engine, *accepted, *status);
                 let (engine, trace) = (engine.clone(), engine.mint());
-                self.begin(request, async move { answer(engine.report(&tenant(), &report, trace).await) });
+                self.begin(request, async move { answer(engine.report(&tenant, &report, trace).await) });
             }
-            Request::Words { conversation, text } => {
+            Request::Words { tenant, conversation, text } => {
                 let message = self.message(engine, text.clone());
                 let mut meta = by_person(engine);
                 meta.idempotency = Some(Idempotency {
-                    tenant: tenant(),
+                    tenant: tenant.clone(),
                     key: text.clone(),
                     fingerprint: [7; 32],
                     answer: String::new(),
                 });
                 let command = conversation::Command::Reply { message };
-                self.order::<Conversation>(engine, *conversation, command, meta, request);
+                let of = (tenant.clone(), *conversation);
+                self.order::<Conversation>(engine, of, command, meta, request);
             }
             Request::Register(index) => {
                 let command = self.registration(*index);
-                let id = Uuid::from_u128(0xC000 + *index as u128);
-                self.order::<customer::Customer>(engine, id, command, by_person(engine), request);
+                let customer = &self.world.script.customers[*index];
+                let of = (customer.tenant.clone(), customer_id(customer.number));
+                self.order::<customer::Customer>(engine, of, command, by_person(engine), request);
             }
-            Request::Endpoint => {
+            Request::Endpoint(tenant) => {
                 let command = endpoint::Command::Register {
                     endpoint_id: EndpointId(ENDPOINT),
                     settings: Box::new(Settings {
@@ -198,13 +229,20 @@ impl Simulation {
                     secret: Some(SecretText::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
                     configured: false,
                 };
-                self.order::<Endpoint>(engine, ENDPOINT, command, by_person(engine), request);
+                self.order::<Endpoint>(
+                    engine,
+                    (tenant.clone(), ENDPOINT),
+                    command,
+                    by_person(engine),
+                    request,
+                );
             }
+            Request::Operate(asked) => self.ask_operator(engine, (**asked).clone()),
             Request::Other(_) => {}
         }
     }
 
-    fn begin(&mut self, request: Request, work: impl Future<Output = Answer> + Send + 'static) {
+    pub(crate) fn begin(&mut self, request: Request, work: impl Future<Output = Answer> + Send + 'static) {
         self.requests += 1;
         let (number, answers) = (self.requests, self.answers.clone());
         self.asked.insert(number, request);
@@ -217,12 +255,12 @@ impl Simulation {
     pub(crate) fn order<W: Workflow>(
         &mut self,
         engine: &Engine,
-        id: Uuid,
+        (tenant, id): (TenantId, Uuid),
         command: W::Command,
         meta: CommandMeta,
         request: Request,
     ) {
         let engine = engine.clone();
-        self.begin(request, async move { answer(engine.send::<W>(&tenant(), id, command, meta).await) });
+        self.begin(request, async move { answer(engine.send::<W>(&tenant, id, command, meta).await) });
     }
 }

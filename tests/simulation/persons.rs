@@ -4,7 +4,7 @@ use rand::Rng;
 use throughline_actors::{engine::Engine, order::CommandMeta};
 use throughline_workflows::{
     conversation::{self, Conversation, NewMessage, Status, case::EscalationRequest},
-    ids::{AgentId, CaseId, MessageId, NoteId, ResolutionId},
+    ids::{AgentId, CaseId, MessageId, NoteId, ResolutionId, TenantId},
     resolution::{self, Resolution},
     time::Span,
     words::{CaseStatus, IssueType, Severity},
@@ -12,7 +12,7 @@ use throughline_workflows::{
 };
 use uuid::Uuid;
 
-use crate::{acts::Request, life::tenant, run::Simulation};
+use crate::{acts::Request, run::Simulation};
 
 impl Simulation {
     /// A person does something, or the customer writes once more.
@@ -23,7 +23,8 @@ impl Simulation {
             return;
         }
         let id = known[self.rng.random_range(0..known.len())];
-        let Ok(state) = engine.read_state::<Conversation>(&tenant(), id) else { return };
+        let tenant = self.witness.conversations[&id].tenant.clone();
+        let Ok(state) = engine.read_state::<Conversation>(&tenant, id) else { return };
         let Some(facts) = state.facts() else { return };
         let case = facts.open_case().map(|case| case.resolution_id.0);
         let dice = self.rng.random_range(0..100);
@@ -36,7 +37,9 @@ impl Simulation {
                 let agent = Some(AgentId(Uuid::from_u128(self.rng.random_range(1..4))));
                 ("an assignment", Command::Assign { agent, team: None })
             }
-            (Status::Escalated, 14..70) if let Some(case) = case => return self.act_on_case(engine, case),
+            (Status::Escalated, 14..70) if let Some(case) = case => {
+                return self.act_on_case(engine, (tenant, case));
+            }
             (Status::Resolved, 14..60) => ("reopened", Command::Reopen),
             (Status::Resolved, _) => return,
             (_, 70..74) => ("a hand-back", Command::HandBack),
@@ -53,17 +56,16 @@ impl Simulation {
                 ("a priority", Command::SetPriority { severity })
             }
             (_, 90..93) => ("a hand-off", Command::HandOff { reason: None }),
-            (_, 14..40) => return self.escalate(engine, id),
+            (_, 14..40) => return self.escalate(engine, (tenant, id)),
             (_, _) => {
-                self.words += 1;
-                let text = format!("Words of a person, number {}", self.words);
-                return self.ask(engine, Request::Words { conversation: id, text });
+                let text = self.words_of_a_person(&tenant);
+                return self.ask(engine, Request::Words { tenant, conversation: id, text });
             }
         };
-        self.order::<Conversation>(engine, id, command, by_person(engine), Request::Other(name));
+        self.order::<Conversation>(engine, (tenant, id), command, by_person(engine), Request::Other(name));
     }
 
-    fn escalate(&mut self, engine: &Engine, id: Uuid) {
+    fn escalate(&mut self, engine: &Engine, of: (TenantId, Uuid)) {
         let resolution_id = ResolutionId(engine.mint());
         let window = self.rng.random_bool(0.4).then(|| self.rng.random_range(1..30));
         let request = EscalationRequest {
@@ -76,10 +78,10 @@ impl Simulation {
             summary: Some("NOTE: it does not work".to_owned()),
         };
         let command = conversation::Command::Escalate { request: Box::new(request) };
-        self.order::<Conversation>(engine, id, command, by_person(engine), Request::Other("an escalation"));
+        self.order::<Conversation>(engine, of, command, by_person(engine), Request::Other("an escalation"));
     }
 
-    fn act_on_case(&mut self, engine: &Engine, case: Uuid) {
+    fn act_on_case(&mut self, engine: &Engine, case: (TenantId, Uuid)) {
         use resolution::Command;
         let (name, command) = match self.rng.random_range(0..20) {
             0..3 => {
@@ -97,13 +99,13 @@ impl Simulation {
                 ("a case's window", Command::SetWindow { from: None, by })
             }
             12..16 => {
-                let message = self.numbered(engine);
+                let message = self.numbered(engine, &case.0);
                 ("words on a case", Command::Write { message })
             }
             16 => ("a pause", Command::Pause),
             17 => ("a resumption", Command::Resume),
             _ => {
-                let message = self.rng.random_bool(0.5).then(|| self.numbered(engine));
+                let message = self.rng.random_bool(0.5).then(|| self.numbered(engine, &case.0));
                 let root_cause = "NOTE: a full disk".to_owned();
                 let fix_description = "NOTE: a larger disk".to_owned();
                 ("a solution", Command::Resolve { root_cause, fix_description, message })
@@ -113,10 +115,14 @@ impl Simulation {
     }
 
     /// A person's words, different every time.
-    pub(crate) fn numbered(&mut self, engine: &Engine) -> NewMessage {
-        self.words += 1;
-        let text = format!("Words of a person, number {}", self.words);
+    pub(crate) fn numbered(&mut self, engine: &Engine, tenant: &TenantId) -> NewMessage {
+        let text = self.words_of_a_person(tenant);
         self.message(engine, text)
+    }
+
+    fn words_of_a_person(&mut self, tenant: &TenantId) -> String {
+        self.words += 1;
+        format!("Words of a person of {tenant}, number {}", self.words)
     }
 
     pub(crate) fn message(&mut self, engine: &Engine, text: String) -> NewMessage {

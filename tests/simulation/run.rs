@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, atomic::Ordering},
@@ -15,6 +15,7 @@ use throughline_workflows::time::{Span, Timestamp};
 use crate::{
     acts::{Answer, Happens, Request},
     life::Life,
+    operators::Entity,
     providers::World,
     script::{Odds, Script},
     steps::begin,
@@ -60,6 +61,7 @@ pub(crate) struct Figures {
     sent: u64,
     turned_away: u64,
     repeated: u64,
+    operations: u64,
 }
 
 impl Figures {
@@ -71,16 +73,17 @@ impl Figures {
         self.sent += other.sent;
         self.turned_away += other.turned_away;
         self.repeated += other.repeated;
+        self.operations += other.operations;
     }
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, steps, lives, records, sent, turned_away, repeated } = self;
+        let Self { seeds, steps, lives, records, sent, turned_away, repeated, operations } = self;
         write!(
             f,
             "{seeds} seeds: {steps} steps, {lives} lives, {records} records, {sent} messages taken, {turned_away} \
-             turned away, {repeated} repeated"
+             turned away, {repeated} repeated, {operations} acts of operators"
         )
     }
 }
@@ -109,6 +112,7 @@ pub(crate) fn run(seed: u64, twist: Twist) -> Ended {
         sent,
         turned_away,
         repeated,
+        operations: simulation.witness.operations.done.len() as u64,
     };
     let ended = Ended { hash: simulation.trace.hash(), figures, broken };
     drop(simulation.life.end());
@@ -137,6 +141,9 @@ pub(crate) struct Simulation {
     pub(crate) answers: Arc<Mutex<Vec<(u64, Answer)>>>,
     pub(crate) requests: u64,
     pub(crate) words: u64,
+    pub(crate) operations: u64,
+    /// Entities whose operators have been told that they are paused, or of whose pause the process was told as it began.
+    pub(crate) known_paused: BTreeSet<Entity>,
     /// From when to when the process was down.
     pub(crate) downs: Vec<(Timestamp, Timestamp)>,
     /// Whether the present life has been compared with the one before.
@@ -170,6 +177,8 @@ impl Simulation {
             answers: Arc::default(),
             requests: 0,
             words: 0,
+            operations: 0,
+            known_paused: BTreeSet::new(),
             downs: Vec::new(),
             returned: true,
             died_starting: 0,
@@ -232,7 +241,10 @@ impl Simulation {
             } else {
                 self.step()?;
             }
-            self.hear();
+            if !self.returned && self.life.engine().is_some() {
+                self.look()?;
+            }
+            self.hear()?;
             if let Some(found) = self.life.stepper.contradictions().into_iter().next() {
                 return Err(found);
             }

@@ -13,11 +13,11 @@ use throughline_workflows::{
 };
 
 use crate::{
-    life::{Life, tenant},
+    life::Life,
     providers::{Verdict, World},
     run::Simulation,
     script::Order,
-    twist::{Twist, Twisted},
+    twist::{self, Twist, Twisted},
 };
 
 /// How long one try may take before its transport gives up.
@@ -138,7 +138,7 @@ impl Simulation {
                         self.life.stepper.poll(task.number);
                     }
                 }
-                self.hear();
+                self.hear()?;
                 self.die()?;
             }
         }
@@ -184,7 +184,8 @@ impl Simulation {
             return;
         }
         let id = known[self.rng.random_range(0..known.len())];
-        let there = engine.send_away::<Conversation>(&tenant(), id);
+        let tenant = &self.witness.conversations[&id].tenant;
+        let there = engine.send_away::<Conversation>(tenant, id);
         self.note(&format!("passivated: {there}"));
     }
 
@@ -205,6 +206,9 @@ impl Simulation {
         self.downs.push((died_at, back_at));
         self.returned = false;
         self.forget_unanswered();
+        // What the next life knows is seen when it has begun.
+        self.known_paused.clear();
+        self.tell_of_pauses();
         Ok(())
     }
 }
@@ -219,6 +223,9 @@ pub(crate) fn begin(
 ) -> Life {
     if twist == Twist::DiskForgets {
         store.faults().forget_last();
+    }
+    if twist == Twist::PausesAreForgotten {
+        twist::forget_pauses(&store);
     }
     let through: Arc<dyn Store> = Arc::new(Twisted::new(store.clone(), twist));
     Life::begin(number, seed, world, store, through, at)
