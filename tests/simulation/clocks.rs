@@ -1,5 +1,5 @@
 //! A second calculation of the clocks that shares nothing with the first: it reads what was recorded from the beginning
-//! and adds up, minute by minute, the time that was open.
+//! and adds up, day by day, the time that was open.
 //!
 //! Looked at are the first response (when it began, when it was met) and the resolution (when it began, whether it runs,
 //! pauses or is met, what is spent, when it falls due), in every conversation whenever time is about to pass, through
@@ -16,8 +16,8 @@ use throughline_workflows::{
 
 use crate::{run::Simulation, script::Hours, witness::Told};
 
-const MINUTE: u64 = 60_000;
-const DAY: u64 = 24 * 60;
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
 
 /// Looks at every conversation as it is now.
 pub(crate) fn check(simulation: &Simulation) -> Result<(), String> {
@@ -170,17 +170,21 @@ fn slack(versions: &[(Timestamp, Hours)], told: &Told) -> u64 {
     versions.iter().enumerate().skip(1).map(of).sum()
 }
 
-/// Whether it is open in the minute that begins then, an hour ahead of UTC.
-fn is_open(hours: Hours, minute: u64) -> bool {
-    let local = minute + 60;
-    // The first of January 1970 was a Thursday.
-    let weekday = (local / DAY + 3) % 7;
-    let range = match hours {
-        Hours::Whole => return true,
-        Hours::Office => 9 * 60..17 * 60,
-        Hours::Late => 12 * 60..20 * 60,
+/// When it is open on a day, counted from the first of January 1970 in Vienna, an hour ahead of UTC.
+fn opening(hours: Hours, day: u64) -> Option<(u64, u64)> {
+    let (from, to) = match hours {
+        Hours::Whole => (0, 24),
+        Hours::Office => (9, 17),
+        Hours::Late => (12, 20),
     };
-    weekday < 5 && range.contains(&(local % DAY))
+    // That was a Thursday.
+    let works = hours == Hours::Whole || (day + 3) % 7 < 5;
+    let midnight = (day * DAY).saturating_sub(HOUR);
+    works.then_some((midnight + from * HOUR, midnight + to * HOUR))
+}
+
+fn day_of(at: u64) -> u64 {
+    (at + HOUR) / DAY
 }
 
 /// The open milliseconds of a stretch that began by version `by` and ended by version `end`: what came into force in
@@ -198,27 +202,23 @@ fn open(versions: &[(Timestamp, Hours)], by: u64, end: u64, from: Timestamp, to:
 }
 
 fn open_by(hours: Hours, from: u64, to: u64) -> u64 {
-    if from >= to {
-        return 0;
-    }
-    let within = |minute: u64| to.min((minute + 1) * MINUTE).saturating_sub(from.max(minute * MINUTE));
-    (from / MINUTE..to.div_ceil(MINUTE)).filter(|minute| is_open(hours, *minute)).map(within).sum()
+    let days = (day_of(from)..=day_of(to)).filter_map(|day| opening(hours, day));
+    days.map(|(opens, closes)| to.min(closes).saturating_sub(from.max(opens))).sum()
 }
 
 /// When so much open time has passed since `from`, by the hours that hold now.
 fn due(versions: &[(Timestamp, Hours)], from: Timestamp, mut left: u64) -> Timestamp {
     let hours = versions.last().map_or(Hours::Whole, |(_, hours)| *hours);
-    let mut at = from.as_millis();
+    let mut day = day_of(from.as_millis());
     loop {
-        let minute = at / MINUTE;
-        let end = (minute + 1) * MINUTE;
-        if is_open(hours, minute) {
-            let room = end - at;
+        if let Some((opens, closes)) = opening(hours, day) {
+            let begins = opens.max(from.as_millis());
+            let room = closes.saturating_sub(begins);
             if left <= room {
-                return Timestamp::from_millis(at + left);
+                return Timestamp::from_millis(begins + left);
             }
             left -= room;
         }
-        at = end;
+        day += 1;
     }
 }

@@ -96,7 +96,7 @@ impl Life {
         let options = EngineOptions {
             snapshot_every: world.script.snapshot_every,
             // A change whose outcome nobody knew is rare, and every look is work.
-            policy_look: Duration::from_secs(3_600),
+            policy_look: Duration::from_secs(6 * 3_600),
             stepper: Some(stepper.clone()),
             fault: Some(Arc::new(move |_entity, _command| {
                 left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()

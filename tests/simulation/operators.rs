@@ -199,10 +199,12 @@ impl Simulation {
                 self.plan(at, Happens::Resume(entity.clone()));
                 self.known_paused.insert(entity.clone());
             }
-            Act::Skip(id) if !again && *put_back == self.witness.operations.put_back => {
-                if engine.activities(usize::MAX)?.iter().any(|activity| activity.id == *id) {
-                    return Err(format!("{reason}: activity {id} was skipped and is still pending"));
-                }
+            Act::Skip(id)
+                if !again
+                    && *put_back == self.witness.operations.put_back
+                    && engine.activities(usize::MAX)?.iter().any(|activity| activity.id == *id) =>
+            {
+                return Err(format!("{reason}: activity {id} was skipped and is still pending"));
             }
             Act::PutBack(id, _) | Act::Discard(id) if engine.dead_letter(None, *id)?.is_some() => {
                 return Err(format!("{reason}: dead letter {id} was settled and is still there"));

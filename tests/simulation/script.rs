@@ -220,7 +220,7 @@ impl Odds {
         let mut some = |most: u32| if rng.random_bool(0.5) { rng.random_range(1..=most) } else { 0 };
         let (death, broken_disk, crash, passivation) = (some(4), some(2), some(6), some(20));
         let (again, long_down, not_now) = (some(60), some(50), some(15));
-        let (operations, files) = (some(8), some(40));
+        let (operations, files) = (some(8), some(15));
         Self {
             order: [Order::First, Order::Any, Order::Any, Order::Last][rng.random_range(0..4)],
             group: [1, 2, 8, 512][rng.random_range(0..4)],
