@@ -211,7 +211,13 @@ impl Simulation {
             }
             _ => {}
         }
-        if !again && !self.is_calm() && self.rng.random_range(0..100) < self.world.script.odds.again {
+        // A skip that is asked for again takes what was put back meanwhile with it.
+        let repeats = !matches!(what, Act::Skip(_));
+        if repeats
+            && !again
+            && !self.is_calm()
+            && self.rng.random_range(0..100) < self.world.script.odds.again
+        {
             let at = self.life.now() + Span::from_secs(self.rng.random_range(0..7_200));
             self.plan(at, Happens::Again(Request::Operate(Box::new(Asked { again: true, ..asked }))));
         }

@@ -73,9 +73,7 @@ impl Twisted {
             Twist::InboxStays => part != Some(b'i') || value.is_some(),
             Twist::ActivitiesStay => part != Some(b'a') || value.is_some(),
             Twist::TimersAreLost => part != Some(b't') || value.is_none(),
-            Twist::KeysAreForgotten => {
-                part != Some(b'w') || value.is_none() || !holds(key, b"\0idempotency\0")
-            }
+            Twist::KeysAreForgotten => part != Some(b'w') || value.is_none() || !holds(key, b"idempotency\0"),
             Twist::None
             | Twist::DiskForgets
             | Twist::AnswersBeforeDurable
