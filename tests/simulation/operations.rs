@@ -90,13 +90,18 @@ impl Operations {
                 open.ok_or_else(|| format!("{target} was resumed and was not paused"))?.1 = Some(at);
             }
             "activity.skip" => {
-                let entity = target.strip_prefix("activity/").and_then(|id| id.split('.').next());
-                let entity = entity.and_then(|id| id.parse().ok()).ok_or("an activity without an entity")?;
-                self.skips.entry(entity).or_default().push(at);
+                self.skipped(target.strip_prefix("activity/").unwrap_or_default(), at)?;
             }
             "dead_letter.retry" => self.put_back += 1,
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Something that was about to be done was given up at somebody's word.
+    pub(crate) fn skipped(&mut self, activity: &str, at: Timestamp) -> Result<(), String> {
+        let entity = activity.split('.').next().and_then(|id| id.parse().ok());
+        self.skips.entry(entity.ok_or("an activity without an entity")?).or_default().push(at);
         Ok(())
     }
 

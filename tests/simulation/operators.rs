@@ -189,9 +189,13 @@ impl Simulation {
 
     /// An operator hears that it is done.
     pub(crate) fn operated(&mut self, asked: Asked) -> Result<(), String> {
-        let Asked { what, reason, again, put_back, .. } = &asked;
+        let Asked { tenant, what, reason, again, put_back } = &asked;
         self.witness.operations.done.insert(reason.clone());
         let Some(engine) = self.life.engine() else { return Ok(()) };
+        if let Act::Skip(id) = what {
+            // Where a crash cut it off, it is given up only now.
+            self.witness.operations.skipped(id, self.life.now())?;
+        }
         match what {
             Act::Pause(entity) if !again => {
                 let at = self.life.now() + Span::from_mins(self.rng.random_range(1..400));
@@ -202,7 +206,10 @@ impl Simulation {
             Act::Skip(id)
                 if !again
                     && *put_back == self.witness.operations.put_back
-                    && engine.activities(usize::MAX)?.iter().any(|activity| activity.id == *id) =>
+                    && engine
+                        .activities(usize::MAX)?
+                        .iter()
+                        .any(|activity| activity.tenant == tenant.as_str() && activity.id == *id) =>
             {
                 return Err(format!("{reason}: activity {id} was skipped and is still pending"));
             }
