@@ -3,7 +3,7 @@
 //!
 //! Each step the seed chooses what goes on: a task of the engine, a group of commits that is begun, made durable or
 //! answered, a provider that takes a message, fails, hangs or loses its answer, a webhook (late, again, out of order),
-//! a person's act, time, a turn that crashes, an entity that leaves memory, a disk that fails, or the end of the process
+//! a person's act, an operator's, time, a turn that crashes, an entity that leaves memory, a disk that fails, or the end of the process
 //! at whatever point it stands, which comes back on what was durable.
 //!
 //! What must hold, after every commit or before time passes:
@@ -12,10 +12,14 @@
 //! - nobody who waits and can be reached hears nothing for more than twelve hours ([`silence`]);
 //! - armed timers are the deadlines of the state, a replay gives the live state, snapshots and hashes agree, an entity
 //!   lives once (the engine's own audit, `actors/src/stepper/audit.rs`);
-//! - clocks agree with a second calculation ([`clocks`]).
+//! - clocks agree with a second calculation, through changes of the settings ([`clocks`]);
+//! - what is paused is left alone, by whatever life of the process, what an operator asks for counts once, and an entity
+//!   never differs from its journal ([`operators`], [`operations`]);
+//! - nothing of one tenant is seen at another, though customers of both have the same addresses and ids ([`tenants`]).
 //!
 //! At the end faults stop, and everything must come to rest ([`run`]). Which code is the real one and which stands in
-//! for it is told in `actors/src/stepper.rs`; providers are stand-ins ([`providers`]), and no message names a file.
+//! for it is told in `actors/src/stepper.rs`; providers are stand-ins ([`providers`]), and files
+//! are real ones.
 //!
 //! A failure names its seed, which alone reproduces it: `SEEDS=7 TRACE=1` runs it again and tells every step.
 
@@ -27,14 +31,28 @@ mod acts;
 mod clocks;
 #[path = "simulation/life.rs"]
 mod life;
+#[path = "simulation/operations.rs"]
+mod operations;
+#[path = "simulation/operators.rs"]
+mod operators;
+#[path = "simulation/outside.rs"]
+mod outside;
+#[path = "simulation/persons.rs"]
+mod persons;
 #[path = "simulation/providers.rs"]
 mod providers;
+#[path = "simulation/rest.rs"]
+mod rest;
 #[path = "simulation/run.rs"]
 mod run;
 #[path = "simulation/script.rs"]
 mod script;
 #[path = "simulation/silence.rs"]
 mod silence;
+#[path = "simulation/steps.rs"]
+mod steps;
+#[path = "simulation/tenants.rs"]
+mod tenants;
 #[path = "simulation/trace.rs"]
 mod trace;
 #[path = "simulation/twist.rs"]
@@ -133,6 +151,21 @@ fn an_activity_that_is_done_and_stays_is_found_out() {
 #[test]
 fn a_provider_that_does_not_recognise_what_it_took_is_found_out() {
     fails(Twist::SmsClaimsToBeKeyed, "it went out twice");
+}
+
+#[test]
+fn a_pause_that_is_forgotten_at_a_crash_is_found_out() {
+    fails(Twist::PausesAreForgotten, "is paused, and");
+}
+
+#[test]
+fn a_row_that_stands_in_another_tenants_list_is_found_out() {
+    fails(Twist::RowsLeak, "which is not its own");
+}
+
+#[test]
+fn a_repeated_request_that_is_not_recognised_is_found_out() {
+    fails(Twist::KeysAreForgotten, "was done 2 times");
 }
 
 /// The seeds to run: those of the environment, or [`SEEDS`].

@@ -62,7 +62,7 @@ enum Handled {
 }
 
 /// While the door is busy, only one in so many messages is handled beside it.
-const YIELDING: usize = 16;
+const YIELDING: usize = 32;
 
 /// A burst is over by then. Where the door stays busy, what came in must be handled too.
 const YIELDS_FOR: Span = Span::from_secs(15);

@@ -118,12 +118,22 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, OperateError> {
-        if let Some(kept) = self.kept_operation(&meta).await? {
-            return Ok(kept);
-        }
+        // A process that ended after it was recorded and before it was given up left it as it was: who repeats the request
+        // has it given up.
+        let kept = self.kept_operation(&meta).await?;
         let shared = &self.shared;
-        let pending = self.find_pending(tenant, id).await?;
-        let _held = self.hold(&pending)?;
+        let pending = match (self.find_pending(tenant, id).await, &kept) {
+            (Err(OperateError::Unknown(_)), Some(kept)) => return Ok(kept.clone()),
+            (found, _) => found?,
+        };
+        let _held = match self.hold(&pending) {
+            Err(OperateError::NotNow(why)) if kept.is_some() => {
+                return Err(OperateError::Unreadable(format!(
+                    "it is recorded that it is skipped, but {why}"
+                )));
+            }
+            held => held?,
+        };
         let stream = &pending.key.stream;
         let known = shared.performer(stream);
         let is_report = stream.kind == reports::KIND;
@@ -139,7 +149,10 @@ impl Engine {
         let (tenant, target) = (tenant_of(&pending)?, format!("activity/{id}"));
         let message = format!("skipped by an operator: {reason}");
         let act = Act { tenant: &tenant, action: "activity.skip", target, reason, meta };
-        let receipt = self.operate(act, Along::default(), Vec::new()).await?;
+        let receipt = match kept {
+            Some(kept) => kept,
+            None => self.operate(act, Along::default(), Vec::new()).await?,
+        };
         match (known, read) {
             (Some((entity, performer)), Some((record, payload))) => {
                 let error = ActivityError { code: Some("skipped".to_owned()), message };

@@ -209,7 +209,9 @@ async fn give(shared: &Shared, entity: EntityRef, command: &AnyCommand, version:
     let count = |count: &AtomicU64| {
         count.fetch_add(1, Ordering::Relaxed);
     };
-    for tries in 1..=TRIES_MAX {
+    let (mut tries, mut crashes) = (0, 0);
+    loop {
+        tries += 1;
         match shared.registry.deliver(&entity, &order).await {
             Ok(receipt) => {
                 count(&figures.reached);
@@ -220,7 +222,13 @@ async fn give(shared: &Shared, entity: EntityRef, command: &AnyCommand, version:
             }
             Err(Refusal::Rejected(_)) => return count(&figures.reached),
             Err(Refusal::Draining) => return,
-            Err(refusal) if tries == TRIES_MAX || refusal.poison().is_some() => {
+            Err(refusal) => {
+                // What crashes once may not crash again.
+                crashes += u32::from(refusal.poison().is_some());
+                if tries < TRIES_MAX && crashes < shared.host.options.crashes_max {
+                    shared.host.runner.sleep(backoff::hand_over(tries)).await;
+                    continue;
+                }
                 count(&figures.passed_over);
                 tracing::error!(
                     "entity.kind" = entity.kind, "entity.id" = %entity.id, ?refusal,
@@ -228,7 +236,6 @@ async fn give(shared: &Shared, entity: EntityRef, command: &AnyCommand, version:
                 );
                 return;
             }
-            Err(_) => shared.host.runner.sleep(backoff::hand_over(tries)).await,
         }
     }
 }

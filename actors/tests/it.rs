@@ -20,6 +20,8 @@ mod policies;
 mod relay;
 #[path = "it/reports.rs"]
 mod reports;
+#[path = "it/stepped.rs"]
+mod stepped;
 #[path = "it/timers.rs"]
 mod timers;
 #[path = "it/turns.rs"]

@@ -1,5 +1,4 @@
-//! What customers, persons and providers do: webhooks that come late, again and out of order, requests that are
-//! repeated until they are answered, words, cases, reports.
+//! What happens outside and what the engine is asked for it: requests that are repeated until they are answered.
 
 use rand::Rng;
 use throughline_actors::{
@@ -7,24 +6,24 @@ use throughline_actors::{
     order::{CommandMeta, Idempotency},
 };
 use throughline_workflows::{
-    conversation::{
-        self, Conversation, DeliveryReport, DeliveryStatus, NewMessage, Status, case::EscalationRequest,
-    },
-    customer::{self, CustomerPatch},
+    conversation::{self, Conversation, DeliveryStatus},
+    customer,
     endpoint::{self, Endpoint, SecretText, Settings, Target},
-    ids::{AgentId, CaseId, CustomerId, EndpointId, MessageId, NoteId, ResolutionId},
-    message::{Channel, Details, Inbound},
-    resolution::{self, Resolution},
+    ids::{EndpointId, TenantId},
     time::Span,
-    words::{CaseStatus, IssueType, Severity},
-    workflow::{ActivityError, By, ByKind, Cause, CauseKind, Workflow},
+    workflow::Workflow,
 };
 use uuid::Uuid;
 
-use crate::{life::tenant, run::Simulation};
+use crate::{
+    operators::{Asked, Entity},
+    outside::customer_id,
+    persons::by_person,
+    run::Simulation,
+};
 
-/// The one endpoint that is told of everything.
-const ENDPOINT: Uuid = Uuid::from_u128(0xE0);
+/// The endpoint of each tenant.
+pub(crate) const ENDPOINT: Uuid = Uuid::from_u128(0xE0);
 
 /// Something outside.
 #[derive(Clone, Debug)]
@@ -35,6 +34,10 @@ pub(crate) enum Happens {
     Act,
     /// A provider reports on the message with this place in the ledger.
     Report { accepted: usize, status: DeliveryStatus },
+    /// An operator does something.
+    Operate,
+    /// An operator lets a paused entity go on.
+    Resume(Entity),
     /// A request that was not answered is made again.
     Again(Request),
 }
@@ -52,26 +55,31 @@ pub(crate) enum Request {
     },
     /// A person's answer, under a key by which a repetition is recognised.
     Words {
+        tenant: TenantId,
         conversation: Uuid,
         text: String,
     },
     /// A known customer, or the endpoint: repeated under the same id.
     Register(usize),
-    Endpoint,
+    Endpoint(TenantId),
+    /// What an operator wants.
+    Operate(Box<Asked>),
     /// What may be lost, by its name in the trace.
     Other(#[expect(dead_code, reason = "it is told by its debug form")] &'static str),
 }
 
 /// How the engine answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Done,
     Refused,
     /// Not now, or nobody knows.
     Unknown,
+    /// What cannot be.
+    Wrong(String),
 }
 
-fn answer<T, R: std::error::Error>(answered: Result<T, SendError<R>>) -> Answer {
+pub(crate) fn answer<T, R: std::error::Error>(answered: Result<T, SendError<R>>) -> Answer {
     match answered {
         Ok(_) => Answer::Done,
         Err(SendError::Rejected(_) | SendError::Claimed { .. }) => Answer::Refused,
@@ -85,7 +93,9 @@ impl Simulation {
         let world = self.world.clone();
         let script = &world.script;
         if script.topics.is_some() {
-            self.plan(script.start, Happens::Again(Request::Endpoint));
+            for tenant in &script.tenants {
+                self.plan(script.start, Happens::Again(Request::Endpoint(tenant.clone())));
+            }
         }
         for (index, customer) in script.customers.iter().enumerate() {
             self.plan(script.start, Happens::Again(Request::Register(index)));
@@ -99,6 +109,9 @@ impl Simulation {
             let at = script.start + Span::from_mins(self.rng.random_range(0..minutes));
             self.plan(at, Happens::Act);
         }
+        for at in &script.operations {
+            self.plan(*at, Happens::Operate);
+        }
     }
 
     /// The first thing that is due outside happens.
@@ -111,11 +124,13 @@ impl Simulation {
             Happens::Report { accepted, status } => self.ask(&engine, Request::Report { accepted, status }),
             Happens::Again(request) => self.ask(&engine, request),
             Happens::Act => self.act(&engine),
+            Happens::Operate => self.operate(&engine),
+            Happens::Resume(entity) => self.resume(&engine, entity),
         }
     }
 
     /// The engine's answers are heard.
-    pub(crate) fn hear(&mut self) {
+    pub(crate) fn hear(&mut self) -> Result<(), String> {
         let answers = std::mem::take(&mut *self.answers.lock().unwrap());
         for (number, answer) in answers {
             let Some(request) = self.asked.remove(&number) else { continue };
@@ -124,9 +139,12 @@ impl Simulation {
                 self.repeat(request);
                 continue;
             }
+            if let Answer::Wrong(what) = answer {
+                return Err(what);
+            }
             match request {
                 Request::Webhook { customer, nth } => {
-                    self.witness.acknowledged.insert(provider_message_id(customer, nth));
+                    self.witness.acknowledged.insert(self.world.script.customers[customer].message(nth));
                     let again = self.rng.random_range(0..100) < self.world.script.odds.again;
                     if again && !self.is_calm() {
                         let at = self.life.now() + Span::from_secs(self.rng.random_range(0..7_200));
@@ -140,10 +158,14 @@ impl Simulation {
                 Request::Words { text, .. } if answer == Answer::Done => {
                     self.witness.said.insert(text);
                 }
+                Request::Operate(asked) if answer == Answer::Done => self.operated(*asked)?,
+                Request::Operate(asked) => drop(self.witness.operations.refused.insert(asked.reason)),
                 _ => {}
             }
         }
+        self.tell_of_pauses();
         self.bounce();
+        self.world.broken().map_or(Ok(()), Err)
     }
 
     /// The process has ended: whoever was not answered asks again, or thinks no more of it.
@@ -161,65 +183,42 @@ impl Simulation {
         }
     }
 
-    /// What was taken and will come back is reported later; of some other messages the provider says that they arrived.
-    fn bounce(&mut self) {
-        let taken = self.world.with_ledger(|ledger| ledger.accepted.len());
-        while self.bounced < taken {
-            let place = self.bounced;
-            self.bounced += 1;
-            let accepted = self.world.with_ledger(|ledger| ledger.accepted[place].clone());
-            let customers = &self.world.script.customers;
-            let every = customers
-                .iter()
-                .find(|customer| customer.channels.values().any(|address| address.to_string() == accepted.to))
-                .map_or(0, |customer| customer.bounces_every);
-            let reports = matches!(accepted.channel, Channel::Email | Channel::Sms);
-            let bounces = reports && every > 0 && (place as u64).is_multiple_of(every) && !self.is_calm();
-            if bounces {
-                let at = accepted.at + Span::from_secs(self.rng.random_range(1..40_000));
-                if at < self.world.script.calm {
-                    self.plan(at, Happens::Report { accepted: place, status: DeliveryStatus::Failed });
-                }
-            } else if accepted.channel == Channel::Sms && !self.is_calm() && self.rng.random_bool(0.5) {
-                let at = accepted.at + Span::from_secs(self.rng.random_range(0..400));
-                self.plan(at, Happens::Report { accepted: place, status: DeliveryStatus::Delivered });
-            }
-        }
-    }
-
     /// Asks the engine something; it answers when it does.
-    fn ask(&mut self, engine: &Engine, request: Request) {
+    pub(crate) fn ask(&mut self, engine: &Engine, request: Request) {
         match &request {
             Request::Webhook { customer, nth } => {
                 let inbound = self.inbound(engine, *customer, *nth);
+                let tenant = self.world.script.customers[*customer].tenant.clone();
+                let files = self.file(&tenant, &inbound);
                 let (engine, trace) = (engine.clone(), engine.mint());
-                self.begin(request, async move {
-                    answer(engine.receive(&tenant(), inbound, Vec::new(), trace).await)
-                });
+                let work = async move { answer(engine.receive(&tenant, inbound, files, trace).await) };
+                self.begin(request, work);
             }
             Request::Report { accepted, status } => {
-                let report = self.report(engine, *accepted, *status);
+                let (tenant, report) = self.report(engine, *accepted, *status);
                 let (engine, trace) = (engine.clone(), engine.mint());
-                self.begin(request, async move { answer(engine.report(&tenant(), &report, trace).await) });
+                self.begin(request, async move { answer(engine.report(&tenant, &report, trace).await) });
             }
-            Request::Words { conversation, text } => {
+            Request::Words { tenant, conversation, text } => {
                 let message = self.message(engine, text.clone());
                 let mut meta = by_person(engine);
                 meta.idempotency = Some(Idempotency {
-                    tenant: tenant(),
+                    tenant: tenant.clone(),
                     key: text.clone(),
                     fingerprint: [7; 32],
                     answer: String::new(),
                 });
                 let command = conversation::Command::Reply { message };
-                self.order::<Conversation>(engine, *conversation, command, meta, request);
+                let of = (tenant.clone(), *conversation);
+                self.order::<Conversation>(engine, of, command, meta, request);
             }
             Request::Register(index) => {
                 let command = self.registration(*index);
-                let id = Uuid::from_u128(0xC000 + *index as u128);
-                self.order::<customer::Customer>(engine, id, command, by_person(engine), request);
+                let customer = &self.world.script.customers[*index];
+                let of = (customer.tenant.clone(), customer_id(customer.number));
+                self.order::<customer::Customer>(engine, of, command, by_person(engine), request);
             }
-            Request::Endpoint => {
+            Request::Endpoint(tenant) => {
                 let command = endpoint::Command::Register {
                     endpoint_id: EndpointId(ENDPOINT),
                     settings: Box::new(Settings {
@@ -230,13 +229,20 @@ impl Simulation {
                     secret: Some(SecretText::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
                     configured: false,
                 };
-                self.order::<Endpoint>(engine, ENDPOINT, command, by_person(engine), request);
+                self.order::<Endpoint>(
+                    engine,
+                    (tenant.clone(), ENDPOINT),
+                    command,
+                    by_person(engine),
+                    request,
+                );
             }
+            Request::Operate(asked) => self.ask_operator(engine, (**asked).clone()),
             Request::Other(_) => {}
         }
     }
 
-    fn begin(&mut self, request: Request, work: impl Future<Output = Answer> + Send + 'static) {
+    pub(crate) fn begin(&mut self, request: Request, work: impl Future<Output = Answer> + Send + 'static) {
         self.requests += 1;
         let (number, answers) = (self.requests, self.answers.clone());
         self.asked.insert(number, request);
@@ -246,202 +252,15 @@ impl Simulation {
         });
     }
 
-    fn order<W: Workflow>(
+    pub(crate) fn order<W: Workflow>(
         &mut self,
         engine: &Engine,
-        id: Uuid,
+        (tenant, id): (TenantId, Uuid),
         command: W::Command,
         meta: CommandMeta,
         request: Request,
     ) {
         let engine = engine.clone();
-        self.begin(request, async move { answer(engine.send::<W>(&tenant(), id, command, meta).await) });
+        self.begin(request, async move { answer(engine.send::<W>(&tenant, id, command, meta).await) });
     }
-
-    /// A person does something, or the customer writes once more.
-    fn act(&mut self, engine: &Engine) {
-        use conversation::Command;
-        let known: Vec<_> = self.witness.conversations.keys().copied().collect();
-        if known.is_empty() {
-            return;
-        }
-        let id = known[self.rng.random_range(0..known.len())];
-        let Ok(state) = engine.read_state::<Conversation>(&tenant(), id) else { return };
-        let Some(facts) = state.facts() else { return };
-        let case = facts.open_case().map(|case| case.resolution_id.0);
-        let dice = self.rng.random_range(0..100);
-        let (name, command) = match (facts.status, dice) {
-            (_, 0..10) => {
-                let (note_id, text) = (NoteId(engine.mint()), "NOTE: the parcel is lost".to_owned());
-                ("a note", Command::AddNote { note_id, text })
-            }
-            (_, 10..14) => {
-                let agent = Some(AgentId(Uuid::from_u128(self.rng.random_range(1..4))));
-                ("an assignment", Command::Assign { agent, team: None })
-            }
-            (Status::Escalated, 14..70) if let Some(case) = case => return self.act_on_case(engine, case),
-            (Status::Resolved, 14..60) => ("reopened", Command::Reopen),
-            (Status::Resolved, _) => return,
-            (_, 70..74) => ("a hand-back", Command::HandBack),
-            (_, 74..80) => {
-                let summary = Some("NOTE: done".to_owned());
-                ("resolved", Command::Resolve { outcome: None, summary })
-            }
-            (_, 80..86) => {
-                let until = engine.now() + Span::from_mins(self.rng.random_range(5..600));
-                ("a snooze", Command::Snooze { until })
-            }
-            (_, 86..90) => {
-                let severity = if self.rng.random_bool(0.5) { Severity::P0 } else { Severity::P3 };
-                ("a priority", Command::SetPriority { severity })
-            }
-            (_, 90..93) => ("a hand-off", Command::HandOff { reason: None }),
-            (_, 14..40) => return self.escalate(engine, id),
-            (_, _) => {
-                self.words += 1;
-                let text = format!("Words of a person, number {}", self.words);
-                return self.ask(engine, Request::Words { conversation: id, text });
-            }
-        };
-        self.order::<Conversation>(engine, id, command, by_person(engine), Request::Other(name));
-    }
-
-    fn escalate(&mut self, engine: &Engine, id: Uuid) {
-        let resolution_id = ResolutionId(engine.mint());
-        let window = self.rng.random_bool(0.4).then(|| self.rng.random_range(1..30));
-        let request = EscalationRequest {
-            resolution_id,
-            case_id: CaseId::of(resolution_id),
-            issue_type: if self.rng.random_bool(0.5) { IssueType::Technical } else { IssueType::Billing },
-            owning_team: "engineering".to_owned(),
-            severity: self.rng.random_bool(0.5).then_some(Severity::P1),
-            expected_by: window.map(|hours| engine.now() + Span::from_hours(hours)),
-            summary: Some("NOTE: it does not work".to_owned()),
-        };
-        let command = conversation::Command::Escalate { request: Box::new(request) };
-        self.order::<Conversation>(engine, id, command, by_person(engine), Request::Other("an escalation"));
-    }
-
-    fn act_on_case(&mut self, engine: &Engine, case: Uuid) {
-        use resolution::Command;
-        let (name, command) = match self.rng.random_range(0..20) {
-            0..3 => {
-                let (note_id, text) = (NoteId(engine.mint()), "NOTE: the disk is full".to_owned());
-                ("a note on a case", Command::AddNote { note_id, text })
-            }
-            3..8 => {
-                let all: Vec<_> =
-                    CaseStatus::ALL.iter().filter(|status| **status != CaseStatus::Resolved).collect();
-                let status = *all[self.rng.random_range(0..all.len())];
-                ("a case's status", Command::SetStatus { status, note: None })
-            }
-            8..12 => {
-                let by = engine.now() + Span::from_mins(self.rng.random_range(30..1_200));
-                ("a case's window", Command::SetWindow { from: None, by })
-            }
-            12..16 => {
-                let message = self.numbered(engine);
-                ("words on a case", Command::Write { message })
-            }
-            16 => ("a pause", Command::Pause),
-            17 => ("a resumption", Command::Resume),
-            _ => {
-                let message = self.rng.random_bool(0.5).then(|| self.numbered(engine));
-                let root_cause = "NOTE: a full disk".to_owned();
-                let fix_description = "NOTE: a larger disk".to_owned();
-                ("a solution", Command::Resolve { root_cause, fix_description, message })
-            }
-        };
-        self.order::<Resolution>(engine, case, command, by_person(engine), Request::Other(name));
-    }
-
-    /// A person's words, different every time.
-    fn numbered(&mut self, engine: &Engine) -> NewMessage {
-        self.words += 1;
-        let text = format!("Words of a person, number {}", self.words);
-        self.message(engine, text)
-    }
-
-    fn message(&mut self, engine: &Engine, text: String) -> NewMessage {
-        NewMessage {
-            id: MessageId(engine.mint()),
-            channel: None,
-            text,
-            attachments: Vec::new(),
-            agent_name: None,
-        }
-    }
-
-    fn inbound(&self, engine: &Engine, index: usize, nth: usize) -> Inbound {
-        let customer = &self.world.script.customers[index];
-        Inbound {
-            id: MessageId(engine.mint()),
-            channel: customer.writes_by.clone(),
-            provider_message_id: provider_message_id(index, nth),
-            from: vec![customer.channels[&customer.writes_by].clone()],
-            name: None,
-            to: Some("support@example.com".to_owned()).filter(|_| customer.writes_by == Channel::Email),
-            text: format!("Question {nth}"),
-            subject: Some("A question".to_owned()),
-            attachments: Vec::new(),
-            thread: None,
-            vouched: true,
-            automatic: false,
-            details: Details::None,
-            metadata: String::new(),
-            sent_at: None,
-            received_at: engine.now(),
-        }
-    }
-
-    fn report(&mut self, engine: &Engine, place: usize, status: DeliveryStatus) -> DeliveryReport {
-        let now = engine.now();
-        let failed = status == DeliveryStatus::Failed;
-        let accepted = self.world.with_ledger(|ledger| ledger.accepted[place].clone());
-        let error = failed.then(|| ActivityError { code: None, message: "bounced".to_owned() });
-        DeliveryReport {
-            channel: accepted.channel,
-            provider_message_id: accepted.provider_id,
-            conversation: None,
-            message_id: None,
-            status,
-            error,
-            at: now,
-        }
-    }
-
-    fn registration(&self, index: usize) -> customer::Command {
-        let customer = &self.world.script.customers[index];
-        let mut addresses: Vec<_> = customer.channels.values().cloned().collect();
-        addresses.dedup();
-        let profile =
-            CustomerPatch { quiet_hours: customer.quiet.map(str::to_owned), ..CustomerPatch::default() };
-        customer::Command::Register {
-            customer_id: CustomerId(Uuid::from_u128(0xC000 + index as u128)),
-            addresses,
-            name: Some(format!("Customer {index}")),
-            via: "api".to_owned(),
-            verified: true,
-            profile: Box::new(profile),
-        }
-    }
-}
-
-fn by_person(engine: &Engine) -> CommandMeta {
-    CommandMeta {
-        by: By {
-            kind: ByKind::Person,
-            id: Some(Uuid::from_u128(7)),
-            name: Some("Robin".to_owned()),
-            via: Some("api".to_owned()),
-        },
-        cause: Cause { kind: CauseKind::Command, id: Uuid::nil().to_string() },
-        correlation: engine.mint(),
-        idempotency: None,
-    }
-}
-
-/// A provider's id of a message: the customer's number, then the message's.
-pub(crate) fn provider_message_id(customer: usize, nth: usize) -> String {
-    format!("in{customer}-{nth}")
 }

@@ -28,7 +28,7 @@ use throughline_workflows::{
 
 use crate::providers::{StandIn, World};
 
-/// What all processes have on their disk beside the journal. No message of a simulation names a file.
+/// What all processes have on their disk beside the journal: files, each under a name that its message alone has.
 struct Beside {
     _folder: TempDir,
     blobs: Arc<Blobs>,
@@ -46,8 +46,14 @@ static BESIDE: LazyLock<Beside> = LazyLock::new(|| {
     Beside { _folder: folder, blobs, outside }
 });
 
-pub(crate) fn tenant() -> TenantId {
+/// The tenant that there is in every world.
+pub(crate) fn home() -> TenantId {
     TenantId::default_tenant()
+}
+
+/// The tenant that there is in some worlds beside it, with customers of the same names and addresses.
+pub(crate) fn elsewhere() -> TenantId {
+    "acme".parse().unwrap()
 }
 
 /// The process.
@@ -89,7 +95,7 @@ impl Life {
         let left = crashes.clone();
         let options = EngineOptions {
             snapshot_every: world.script.snapshot_every,
-            // Nothing here changes a policy behind the engine's back.
+            // A change whose outcome nobody knew is rare, and every look is work.
             policy_look: Duration::from_secs(6 * 3_600),
             stepper: Some(stepper.clone()),
             fault: Some(Arc::new(move |_entity, _command| {
@@ -100,7 +106,7 @@ impl Life {
         let builder = EngineBuilder::new(journal, BESIDE.blobs.clone(), clock.clone())
             .minter(Minter::seeded(clock.clone(), seed.wrapping_mul(1_000).wrapping_add(number as u64)))
             .options(options)
-            .policies([(tenant(), world.script.policy.clone())]);
+            .policies(world.script.policies.clone());
         let stand_in = StandIn { outside: BESIDE.outside.clone(), world: world.clone() };
         let builder = throughline::app::workflows(builder, stand_in.clone(), stand_in.clone(), stand_in);
         let engine: Arc<Mutex<Option<Engine>>> = Arc::default();

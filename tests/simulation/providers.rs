@@ -5,7 +5,7 @@
 //! process.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -17,15 +17,15 @@ use throughline_workflows::{
     conversation::{Command, Conversation, Delivery},
     customer::{self, Customer},
     endpoint::{self, Endpoint, EndpointActivity, Report},
-    ids::{ConversationId, MessageId},
+    ids::{ConversationId, MessageId, TenantId},
     message::{Channel, Outbound},
     resolution::{self, Resolution},
     time::{Span, Timestamp},
-    workflow::ActivityError,
+    workflow::{ActivityError, Workflow as _},
 };
 use tokio::sync::oneshot;
 
-use crate::script::Script;
+use crate::{operators::Entity, script::Script};
 
 /// The world outside, as the ports of one process see it.
 #[derive(Clone)]
@@ -44,6 +44,10 @@ pub(crate) struct World {
 }
 
 struct Inner {
+    /// Entities for which nothing may be begun: their operators know that they are paused.
+    held: BTreeSet<Entity>,
+    /// What cannot be of what was asked.
+    broken: Vec<String>,
     rng: StdRng,
     ledger: Ledger,
     tries: BTreeMap<u64, Try>,
@@ -57,6 +61,8 @@ pub(crate) struct Ledger {
     by_activity: BTreeMap<String, usize>,
     /// The messages that the endpoint took, each with how often.
     pub(crate) told: BTreeMap<String, u32>,
+    /// Of which tenant's conversations its endpoint was told.
+    pub(crate) told_of: BTreeSet<(TenantId, String)>,
     /// Tries that were not taken, and such as had been taken before.
     pub(crate) turned_away: u64,
     pub(crate) repeated: u64,
@@ -67,6 +73,7 @@ pub(crate) struct Ledger {
 pub(crate) struct Accepted {
     pub(crate) at: Timestamp,
     pub(crate) activity: String,
+    pub(crate) tenant: TenantId,
     pub(crate) conversation: ConversationId,
     pub(crate) message_id: MessageId,
     pub(crate) channel: Channel,
@@ -87,8 +94,8 @@ struct Try {
 /// What is asked of a provider.
 #[derive(Clone, Debug)]
 enum Asked {
-    Send { activity: String, message: Box<Outbound> },
-    Tell { id: String },
+    Send { activity: String, tenant: TenantId, message: Box<Outbound> },
+    Tell { id: String, tenant: TenantId, of: Option<String> },
 }
 
 /// What becomes of a try, as the engine hears it.
@@ -125,6 +132,8 @@ pub(crate) struct Waiting {
 impl World {
     pub(crate) fn new(seed: u64, script: Script) -> Self {
         let inner = Inner {
+            held: BTreeSet::new(),
+            broken: Vec::new(),
             rng: StdRng::seed_from_u64(seed ^ 0xADA),
             ledger: Ledger::default(),
             tries: BTreeMap::new(),
@@ -182,6 +191,30 @@ impl World {
         drop(answer.send(fate)); // The process may have ended.
     }
 
+    /// Nothing may be begun for these.
+    pub(crate) fn hold(&self, held: BTreeSet<Entity>) {
+        self.lock().held = held;
+    }
+
+    pub(crate) fn held(&self) -> BTreeSet<Entity> {
+        self.lock().held.clone()
+    }
+
+    /// The first thing that cannot be.
+    pub(crate) fn broken(&self) -> Option<String> {
+        self.lock().broken.first().cloned()
+    }
+
+    /// An entity asks for something.
+    fn begins(&self, kind: &str, attempt: &Attempt) {
+        let mut inner = self.lock();
+        let held = inner.held.iter().find(|held| held.is(attempt.tenant.as_str(), kind, attempt.entity));
+        if let Some(held) = held {
+            let broken = format!("{held} is paused, and activity {} was begun", attempt.id);
+            inner.broken.push(broken);
+        }
+    }
+
     async fn ask(&self, what: Asked, since: Timestamp) -> Fate {
         let (answer, fate) = oneshot::channel();
         {
@@ -205,7 +238,9 @@ impl Ledger {
     /// What was taken more than once, in words.
     pub(crate) fn twice(&mut self) -> Vec<String> {
         let mut seen: BTreeMap<MessageId, &str> = BTreeMap::new();
-        let twice = self.accepted.iter().filter_map(|accepted| {
+        // What a person edited and sent again is another message to whoever takes it.
+        let accepted = self.accepted.iter().filter(|accepted| !accepted.activity.ends_with(".2"));
+        let twice = accepted.filter_map(|accepted| {
             let before = seen.insert(accepted.message_id, &accepted.activity)?;
             Some(format!("{:?} as {before} and as {}", accepted.text, accepted.activity))
         });
@@ -213,9 +248,10 @@ impl Ledger {
     }
 
     fn take(&mut self, what: Asked, now: Timestamp) -> Fate {
-        let (activity, message) = match what {
-            Asked::Send { activity, message } => (activity, message),
-            Asked::Tell { id } => {
+        let (activity, tenant, message) = match what {
+            Asked::Send { activity, tenant, message } => (activity, tenant, message),
+            Asked::Tell { id, tenant, of } => {
+                self.told_of.extend(of.map(|of| (tenant, of)));
                 *self.told.entry(id.clone()).or_default() += 1;
                 return Fate::Taken { at: now, provider_id: id };
             }
@@ -234,6 +270,7 @@ impl Ledger {
         self.accepted.push(Accepted {
             at: now,
             activity,
+            tenant,
             conversation: message.conversation_id,
             message_id: message.message_id,
             to: message.to.to_string(),
@@ -252,12 +289,17 @@ fn failure(message: &str) -> ActivityError {
 
 impl Performer<Conversation> for StandIn {
     async fn perform(&self, asked: ConversationActivity, attempt: Attempt) -> Outcome<Command> {
+        self.world.begins(Conversation::KIND, &attempt);
         let ConversationActivity::Send(message) = asked else {
             return Performer::<Conversation>::perform(&self.outside, asked, attempt).await;
         };
         let message_id = message.message_id;
         let keyed = self.world.recognises(&message.channel);
-        let asked = Asked::Send { activity: attempt.id.clone(), message: Box::new(*message) };
+        let asked = Asked::Send {
+            activity: attempt.id.clone(),
+            tenant: attempt.tenant.clone(),
+            message: Box::new(*message),
+        };
         match self.world.ask(asked, attempt.now).await {
             Fate::Taken { at, provider_id } => Outcome::Done(Some(Command::RecordDelivery {
                 message_id,
@@ -289,20 +331,29 @@ impl Performer<Conversation> for StandIn {
 
 impl Performer<Resolution> for StandIn {
     async fn perform(&self, asked: ResolutionActivity, attempt: Attempt) -> Outcome<resolution::Command> {
+        self.world.begins(Resolution::KIND, &attempt);
         Performer::<Resolution>::perform(&self.outside, asked, attempt).await
     }
 }
 
 impl Performer<Customer> for StandIn {
     async fn perform(&self, asked: CustomerActivity, attempt: Attempt) -> Outcome<customer::Command> {
+        self.world.begins(Customer::KIND, &attempt);
         Performer::<Customer>::perform(&self.outside, asked, attempt).await
     }
 }
 
 impl Performer<Endpoint> for StandIn {
     async fn perform(&self, asked: EndpointActivity, attempt: Attempt) -> Outcome<endpoint::Command> {
+        self.world.begins(Endpoint::KIND, &attempt);
         let id = asked.id().to_owned();
-        match self.world.ask(Asked::Tell { id: id.clone() }, attempt.now).await {
+        let EndpointActivity::Post { body, .. } = &asked else {
+            return Outcome::Refused(failure("no endpoint here is told by mail"));
+        };
+        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        let of = body.get("conversation_id").and_then(|id| id.as_str()).map(str::to_owned);
+        let tell = Asked::Tell { id: id.clone(), tenant: attempt.tenant.clone(), of };
+        match self.world.ask(tell, attempt.now).await {
             Fate::Taken { .. } => Outcome::Done(Some(endpoint::Command::RecordDelivery {
                 id,
                 report: Report::Accepted { attempts: attempt.number },

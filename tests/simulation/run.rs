@@ -2,36 +2,27 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
-use throughline_storage::store::{
-    Store,
-    memory::{Failure, MemoryStore},
-};
-use throughline_workflows::{
-    conversation::Conversation,
-    time::{Span, Timestamp},
-};
+use rand::{SeedableRng, rngs::StdRng};
+use throughline_storage::store::memory::MemoryStore;
+use throughline_workflows::time::{Span, Timestamp};
 
 use crate::{
     acts::{Answer, Happens, Request},
-    clocks,
-    life::{Life, tenant},
-    providers::{Verdict, World},
-    script::{Odds, Order, Script},
-    silence,
+    life::Life,
+    operators::Entity,
+    providers::World,
+    script::{Odds, Script},
+    steps::begin,
     trace::Trace,
-    twist::{Twist, Twisted},
+    twist::Twist,
     witness::Witness,
 };
-
-/// How long one try may take before its transport gives up.
-const TRY_MAX: Span = Span::from_secs(30);
 
 /// How long it takes until everything that was put off is done once nothing fails any more.
 const SETTLED_AFTER: Span = Span::from_hours(2);
@@ -70,6 +61,7 @@ pub(crate) struct Figures {
     sent: u64,
     turned_away: u64,
     repeated: u64,
+    operations: u64,
 }
 
 impl Figures {
@@ -81,16 +73,17 @@ impl Figures {
         self.sent += other.sent;
         self.turned_away += other.turned_away;
         self.repeated += other.repeated;
+        self.operations += other.operations;
     }
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, steps, lives, records, sent, turned_away, repeated } = self;
+        let Self { seeds, steps, lives, records, sent, turned_away, repeated, operations } = self;
         write!(
             f,
             "{seeds} seeds: {steps} steps, {lives} lives, {records} records, {sent} messages taken, {turned_away} \
-             turned away, {repeated} repeated"
+             turned away, {repeated} repeated, {operations} acts of operators"
         )
     }
 }
@@ -119,6 +112,7 @@ pub(crate) fn run(seed: u64, twist: Twist) -> Ended {
         sent,
         turned_away,
         repeated,
+        operations: simulation.witness.operations.done.len() as u64,
     };
     let ended = Ended { hash: simulation.trace.hash(), figures, broken };
     drop(simulation.life.end());
@@ -132,7 +126,7 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
 
 pub(crate) struct Simulation {
     pub(crate) seed: u64,
-    twist: Twist,
+    pub(crate) twist: Twist,
     pub(crate) rng: StdRng,
     pub(crate) world: Arc<World>,
     pub(crate) life: Life,
@@ -147,10 +141,13 @@ pub(crate) struct Simulation {
     pub(crate) answers: Arc<Mutex<Vec<(u64, Answer)>>>,
     pub(crate) requests: u64,
     pub(crate) words: u64,
+    pub(crate) operations: u64,
+    /// Entities whose operators have been told that they are paused, or of whose pause the process was told as it began.
+    pub(crate) known_paused: BTreeSet<Entity>,
     /// From when to when the process was down.
     pub(crate) downs: Vec<(Timestamp, Timestamp)>,
     /// Whether the present life has been compared with the one before.
-    returned: bool,
+    pub(crate) returned: bool,
     died_starting: u32,
     /// How much of the ledger has been looked at for what comes back.
     pub(crate) bounced: usize,
@@ -180,6 +177,8 @@ impl Simulation {
             answers: Arc::default(),
             requests: 0,
             words: 0,
+            operations: 0,
+            known_paused: BTreeSet::new(),
             downs: Vec::new(),
             returned: true,
             died_starting: 0,
@@ -198,7 +197,7 @@ impl Simulation {
         self.trace.add(self.life.now(), what);
     }
 
-    fn odds(&self) -> &Odds {
+    pub(crate) fn odds(&self) -> &Odds {
         &self.world.script.odds
     }
 
@@ -242,7 +241,10 @@ impl Simulation {
             } else {
                 self.step()?;
             }
-            self.hear();
+            if !self.returned && self.life.engine().is_some() {
+                self.look()?;
+            }
+            self.hear()?;
             if let Some(found) = self.life.stepper.contradictions().into_iter().next() {
                 return Err(found);
             }
@@ -255,188 +257,8 @@ impl Simulation {
         !due && self.world.waiting().is_empty()
     }
 
-    /// One thing goes on, chosen by chance.
-    fn step(&mut self) -> Result<(), String> {
-        let ready = self.life.stepper.ready();
-        let waiting = self.life.committer.waiting();
-        let begun = self.life.committer.has_begun();
-        let tries = self.world.waiting();
-        let due = self.life.engine().is_some()
-            && self.agenda.keys().next().is_some_and(|(at, _)| *at <= self.life.now());
-        let calm = self.is_calm();
-        let disk = self.odds().disk;
-        let quiet = ready.is_empty() && waiting == 0 && !begun;
-        let rare = |rate: u32| if calm { 0 } else { rate };
-        let menu = [
-            (Step::Poll, if ready.is_empty() { 0 } else { 600 }),
-            (Step::Begin, if waiting > 0 && !begun && !self.life.owes_sync { 10 * disk } else { 0 }),
-            (Step::Sync, if begun && !self.life.synced { 10 * disk } else { 0 }),
-            (Step::End, if (begun && self.life.synced) || self.life.owes_sync { 10 * disk } else { 0 }),
-            (Step::Try, if tries.is_empty() { 0 } else { 150 }),
-            (Step::Outside, if due { 100 } else { 0 }),
-            (Step::Passivate, rare(self.odds().passivation)),
-            (Step::Crash, rare(self.odds().crash)),
-            (Step::Moment, if quiet && !tries.is_empty() { 150 } else { rare(3) }),
-            (Step::Die, rare(self.odds().death)),
-            (
-                Step::BreakDisk,
-                if waiting > 0 && !begun && !self.life.owes_sync { rare(self.odds().broken_disk) } else { 0 },
-            ),
-        ];
-        let total: u32 = menu.iter().map(|(_, weight)| weight).sum();
-        if total == 0 {
-            // Only an engine that is starting could be waited for.
-            return Err("nothing can go on".to_owned());
-        }
-        let mut dice = self.rng.random_range(0..total);
-        let chosen = menu.iter().find(|(_, weight)| {
-            let hit = dice < *weight;
-            dice = dice.saturating_sub(*weight);
-            hit
-        });
-        match chosen.map_or(Step::Poll, |(step, _)| *step) {
-            Step::Poll => {
-                let place = match self.odds().order {
-                    Order::First => 0,
-                    Order::Last => ready.len() - 1,
-                    Order::Any => self.rng.random_range(0..ready.len()),
-                };
-                let task = ready[place];
-                self.note(&format!("{} {}", task.number, task.name));
-                self.life.stepper.poll(task.number);
-            }
-            Step::Begin => {
-                let most = self.rng.random_range(1..=self.odds().group);
-                self.note(&format!("a group of {}", most.min(waiting)));
-                self.life.synced = false;
-                self.life.committer.begin(most);
-            }
-            Step::Sync => {
-                if self.twist == Twist::AnswersBeforeDurable {
-                    // Whoever waited is told already; a process that ends now has told too much.
-                    self.life.committer.end();
-                    self.life.owes_sync = true;
-                    self.look()?;
-                } else {
-                    self.note("durable");
-                    self.life.store.faults().sync();
-                    self.life.synced = true;
-                }
-            }
-            Step::End if self.life.owes_sync => {
-                self.life.owes_sync = false;
-                self.life.store.faults().sync();
-            }
-            Step::End => self.end_group()?,
-            Step::Try => self.judge(&tries),
-            Step::Outside => self.happen(),
-            Step::Passivate => self.passivate(),
-            Step::Crash => {
-                self.note("a turn will crash");
-                self.life.crashes.store(1, Ordering::SeqCst);
-            }
-            Step::Moment => {
-                let by = Span::from_millis(self.rng.random_range(1..1_500));
-                self.pass(by);
-            }
-            Step::Die => self.die()?,
-            Step::BreakDisk => {
-                let failure = [Failure::BeforeWriting, Failure::AfterWriting, Failure::AfterSync]
-                    [self.rng.random_range(0..3)];
-                self.note(&format!("the disk fails: {failure:?}"));
-                self.life.store.faults().fail_next(failure);
-                self.life.committer.begin(usize::MAX);
-                self.life.committer.end();
-                // The process ends itself, as soon as it sees that.
-                for _ in 0..self.rng.random_range(0..20) {
-                    if let Some(task) = self.life.stepper.ready().first() {
-                        self.life.stepper.poll(task.number);
-                    }
-                }
-                self.hear();
-                self.die()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whoever waited for the group is answered, and what is durable is looked at.
-    fn end_group(&mut self) -> Result<(), String> {
-        self.life.committer.end();
-        self.life.synced = false;
-        self.look()
-    }
-
-    fn look(&mut self) -> Result<(), String> {
-        let Some(engine) = self.life.engine() else { return Ok(()) };
-        if !self.returned {
-            self.returned = true;
-            self.witness.returns(&engine)?;
-        }
-        self.witness.look(&engine, &self.world)?;
-        let head: String = engine.head_hash().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.note(&format!("the journal is at {} {head}", self.witness.seq));
-        Ok(())
-    }
-
-    /// A provider answers, or does not.
-    fn judge(&mut self, tries: &[crate::providers::Waiting]) {
-        let held = tries[self.rng.random_range(0..tries.len())].clone();
-        let now = self.life.now();
-        let waited = now.since(held.since);
-        let dice = self.rng.random_range(0..100);
-        let verdict = match self.world.script.storm(held.channel.as_ref(), now) {
-            Some(storm) if dice < storm.fails => {
-                let after = self.rng.random_bool(0.3).then(|| Span::from_mins(self.rng.random_range(1..20)));
-                Verdict::Fail(after)
-            }
-            Some(storm) if dice < storm.fails + storm.hangs => {
-                if waited < TRY_MAX {
-                    return; // It still hangs.
-                }
-                Verdict::Hang
-            }
-            Some(storm) if dice < storm.fails + storm.hangs + storm.loses => Verdict::TakeAndLose,
-            _ => Verdict::Take,
-        };
-        let whose = held.channel.as_ref().map_or("the endpoint".to_owned(), ToString::to_string);
-        self.note(&format!("try {} of {whose}: {verdict:?}", held.number));
-        self.world.judge(held.number, verdict, now);
-    }
-
-    fn passivate(&mut self) {
-        let Some(engine) = self.life.engine() else { return };
-        let known: Vec<_> = self.witness.conversations.keys().copied().collect();
-        if known.is_empty() {
-            return;
-        }
-        let id = known[self.rng.random_range(0..known.len())];
-        let there = engine.send_away::<Conversation>(&tenant(), id);
-        self.note(&format!("passivated: {there}"));
-    }
-
-    /// The process ends where it stands, and is back some time later on what was durable.
-    fn die(&mut self) -> Result<(), String> {
-        let pause = match self.rng.random_range(0..100) {
-            dice if dice < self.odds().long_down => Span::from_mins(self.rng.random_range(10..900)),
-            dice if dice % 2 == 0 => Span::from_millis(self.rng.random_range(0..3_000)),
-            _ => Span::from_secs(self.rng.random_range(1..400)),
-        };
-        let died_at = self.life.now();
-        let back_at = died_at + pause;
-        self.note(&format!("the process ends, and is back at {back_at}"));
-        self.world.hang_up();
-        let store = self.life.end();
-        let number = self.life.number + 1;
-        self.life = begin(number, self.seed, &self.world, store, self.twist, back_at);
-        self.downs.push((died_at, back_at));
-        self.returned = false;
-        self.forget_unanswered();
-        Ok(())
-    }
-
     /// Time passes.
-    fn pass(&mut self, by: Span) {
+    pub(crate) fn pass(&mut self, by: Span) {
         self.life.pass(by);
         self.note("time has passed");
     }
@@ -459,76 +281,4 @@ impl Simulation {
             .min(end)
             .max(now + Span::from_millis(1))
     }
-
-    fn look_at_silence(&mut self) -> Result<(), String> {
-        // What became durable as a process ended, or while it started, has not been looked at.
-        self.look()?;
-        silence::check(self)?;
-        clocks::check(self)
-    }
-
-    /// Nothing is under way, and nothing was left behind.
-    fn look_at_rest(&mut self) -> Result<(), String> {
-        let Some(engine) = self.life.engine() else { return Err("the engine is not there".to_owned()) };
-        let mut broken = engine.audit_all()?;
-        let inbox = engine.inbox()?;
-        if !inbox.is_empty() {
-            broken.push(format!("messages are left in the inbox: {inbox:?}"));
-        }
-        for activity in engine.activities(usize::MAX)? {
-            broken.push(format!("an activity is left: {activity:?}"));
-        }
-        if engine.views().reached() < engine.last_seq() {
-            broken.push("the lists are behind the journal".to_owned());
-        }
-        if engine.relayed_seq() < engine.last_seq() {
-            broken.push("the endpoint was not told of everything".to_owned());
-        }
-        if !self.asked.is_empty() || !self.agenda.is_empty() {
-            broken.push(format!("not answered: {:?}; not done: {:?}", self.asked, self.agenda));
-        }
-        for letter in engine.dead_letters(None)? {
-            // What crashes an entity is kept for reading, and so is what an outage of hours made the engine give up.
-            let expected =
-                letter.kind == "command" || letter.kind == "activity" || letter.reason.contains(FAULT);
-            if !expected {
-                broken.push(format!("a dead letter: {} {}", letter.kind, letter.reason));
-            }
-        }
-        for accepted in self.world.with_ledger(|ledger| ledger.twice()) {
-            broken.push(format!("it went out twice: {accepted}"));
-        }
-        if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
-    }
-}
-
-/// What may go on in a step.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Poll,
-    Begin,
-    Sync,
-    End,
-    Try,
-    Outside,
-    Passivate,
-    Crash,
-    Moment,
-    Die,
-    BreakDisk,
-}
-
-fn begin(
-    number: usize,
-    seed: u64,
-    world: &Arc<World>,
-    store: MemoryStore,
-    twist: Twist,
-    at: Timestamp,
-) -> Life {
-    if twist == Twist::DiskForgets {
-        store.faults().forget_last();
-    }
-    let through: Arc<dyn Store> = Arc::new(Twisted::new(store.clone(), twist));
-    Life::begin(number, seed, world, store, through, at)
 }

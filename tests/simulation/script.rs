@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use throughline_workflows::{
-    calendar::{Calendar, CalendarSpec, Hours},
+    calendar::{self, Calendar, CalendarSpec},
+    ids::TenantId,
     message::{Address, Channel},
     policy::{Policy, Tier},
     time::{Span, Timestamp},
     topic::Topic,
     words::{IssueType, Severity, SlaTier},
 };
+
+use crate::life::{elsewhere, home};
 
 /// What happens, as far as it does not depend on what the engine does.
 pub(crate) struct Script {
@@ -23,20 +26,49 @@ pub(crate) struct Script {
     pub(crate) customers: Vec<Customer>,
     pub(crate) storms: Vec<Storm>,
     pub(crate) odds: Odds,
-    pub(crate) policy: Policy,
-    /// Whether clocks run while somebody is there: Monday to Friday, nine to five in Vienna, where it is winter.
-    pub(crate) business_hours: bool,
+    /// One or two.
+    pub(crate) tenants: Vec<TenantId>,
+    /// The settings of each of them as the configuration says them.
+    pub(crate) policies: BTreeMap<TenantId, Policy>,
     /// What the endpoint is told of: everything where none is named. None where there is no endpoint.
     pub(crate) topics: Option<Vec<Topic>>,
     /// Turns between two snapshots of an entity.
     pub(crate) snapshot_every: u64,
     /// How many acts of persons.
     pub(crate) acts: usize,
+    /// When operators act.
+    pub(crate) operations: Vec<Timestamp>,
+}
+
+/// When the clocks of a tenant run, in Vienna, where it is winter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hours {
+    /// Day and night.
+    Whole,
+    /// Monday to Friday, from nine to five.
+    Office,
+    /// Monday to Friday, from noon to eight.
+    Late,
+}
+
+impl Hours {
+    /// Those of the calendar of this name.
+    pub(crate) fn named(name: Option<&str>) -> Self {
+        match name {
+            Some("office") => Self::Office,
+            Some("late") => Self::Late,
+            _ => Self::Whole,
+        }
+    }
 }
 
 /// One customer.
 #[derive(Clone, Debug)]
 pub(crate) struct Customer {
+    /// Whose customer.
+    pub(crate) tenant: TenantId,
+    /// Stands in their addresses and ids. Customers of two tenants may have the same.
+    pub(crate) number: usize,
     /// By which channels they can be reached, and where.
     pub(crate) channels: BTreeMap<Channel, Address>,
     /// By which one they write.
@@ -90,6 +122,10 @@ pub(crate) struct Odds {
     pub(crate) long_down: u32,
     /// Of a hundred tries: how many may not begin yet.
     pub(crate) not_now: u32,
+    /// How often operators act, for each customer.
+    pub(crate) operations: u32,
+    /// Of a hundred messages: how many bring a file.
+    pub(crate) files: u32,
 }
 
 impl Script {
@@ -99,7 +135,14 @@ impl Script {
         let hours = rng.random_range(6..40);
         let calm = start + Span::from_hours(hours);
         let people = rng.random_range(1..5);
-        let customers: Vec<_> = (0..people).map(|index| customer(index, start, hours, &mut rng)).collect();
+        let tenants = if rng.random_bool(0.6) { vec![home(), elsewhere()] } else { vec![home()] };
+        let customers: Vec<_> = (0..people)
+            .map(|index| {
+                // The first is at home, and who is elsewhere has the number of somebody at home.
+                let tenant = &tenants[index % tenants.len()];
+                customer(tenant, index / tenants.len(), start, hours, &mut rng)
+            })
+            .collect();
         let mut storms = Vec::new();
         for channel in [Some(Channel::Email), Some(Channel::Sms), Some(web()), None] {
             for _ in 0..rng.random_range(0..3) {
@@ -111,12 +154,12 @@ impl Script {
             }
         }
         let odds = Odds::draw(&mut rng);
-        let windows = BTreeMap::from([(Severity::P1, Span::from_hours(7))]);
-        let business_hours = rng.random_bool(0.5);
-        let usual = if business_hours { office() } else { Policy::default() };
-        let policy = Policy { windows: BTreeMap::from([(IssueType::Technical, windows)]), ..usual };
+        let policies = tenants.iter().map(|tenant| (tenant.clone(), policy(rng.random_bool(0.5)))).collect();
         let snapshot_every = if rng.random_bool(0.5) { rng.random_range(1..12) } else { 64 };
         let acts = rng.random_range(0..8) * people;
+        let operations =
+            (0..odds.operations * people as u32).map(|_| operates_at(&customers, start, calm, &mut rng));
+        let operations = operations.collect();
         let topics = match rng.random_range(0..4) {
             0 => Some(Vec::new()),
             1 | 2 => {
@@ -125,7 +168,19 @@ impl Script {
             }
             _ => None,
         };
-        Self { start, calm, customers, storms, odds, policy, business_hours, topics, snapshot_every, acts }
+        Self {
+            start,
+            calm,
+            customers,
+            storms,
+            odds,
+            tenants,
+            policies,
+            topics,
+            snapshot_every,
+            acts,
+            operations,
+        }
     }
 
     /// The storm that rages at `at` over a provider, if one does.
@@ -133,6 +188,14 @@ impl Script {
         self.storms
             .iter()
             .find(|storm| storm.channel.as_ref() == channel && storm.from <= at && at < storm.to)
+    }
+
+    /// The customer of a tenant who has an address.
+    pub(crate) fn customer(&self, tenant: &TenantId, address: &str) -> Option<&Customer> {
+        let has = |customer: &&Customer| {
+            customer.tenant == *tenant && customer.channels.values().any(|known| known.to_string() == address)
+        };
+        self.customers.iter().find(has)
     }
 
     /// Whether one of the customer's channels but `without` takes everything from `from` to `to`.
@@ -157,6 +220,7 @@ impl Odds {
         let mut some = |most: u32| if rng.random_bool(0.5) { rng.random_range(1..=most) } else { 0 };
         let (death, broken_disk, crash, passivation) = (some(4), some(2), some(6), some(20));
         let (again, long_down, not_now) = (some(60), some(50), some(15));
+        let (operations, files) = (some(8), some(15));
         Self {
             order: [Order::First, Order::Any, Order::Any, Order::Last][rng.random_range(0..4)],
             group: [1, 2, 8, 512][rng.random_range(0..4)],
@@ -169,29 +233,52 @@ impl Odds {
             late_secs: [0, 5, 600][rng.random_range(0..3)],
             long_down,
             not_now,
+            operations,
+            files,
         }
     }
 }
 
-/// A policy whose clocks run by office hours.
-fn office() -> Policy {
-    let day = || vec!["09:00-17:00".to_owned()];
-    let hours = Hours {
-        mon: day(),
-        tue: day(),
-        wed: day(),
-        thu: day(),
-        fri: day(),
-        sat: Vec::new(),
-        sun: Vec::new(),
+/// A tenant's settings; its clocks run by office hours, or day and night.
+fn policy(office: bool) -> Policy {
+    let windows = BTreeMap::from([(Severity::P1, Span::from_hours(7))]);
+    let calendar = |weekday: &str, weekend: Option<&str>| {
+        let day = || vec![weekday.to_owned()];
+        let free = || weekend.iter().map(|range| (*range).to_owned()).collect::<Vec<_>>();
+        let hours = calendar::Hours {
+            mon: day(),
+            tue: day(),
+            wed: day(),
+            thu: day(),
+            fri: day(),
+            sat: free(),
+            sun: free(),
+        };
+        let spec = CalendarSpec { timezone: "Europe/Vienna".to_owned(), hours, holidays: Vec::new() };
+        Calendar::new(&spec).unwrap()
     };
-    let spec = CalendarSpec { timezone: "Europe/Vienna".to_owned(), hours, holidays: Vec::new() };
-    let tier = Tier { calendar: Some("office".to_owned()), ..Tier::default() };
+    let calendars = [
+        ("office", calendar("09:00-17:00", None)),
+        ("late", calendar("12:00-20:00", None)),
+        ("whole", calendar("00:00-24:00", Some("00:00-24:00"))),
+    ];
+    let tier = Tier { calendar: office.then(|| "office".to_owned()), ..Tier::default() };
     Policy {
-        calendars: BTreeMap::from([("office".to_owned(), Calendar::new(&spec).unwrap())]),
+        windows: BTreeMap::from([(IssueType::Technical, windows)]),
+        calendars: calendars.map(|(name, calendar)| (name.to_owned(), calendar)).into(),
         tiers: BTreeMap::from([(SlaTier::Standard, tier)]),
         ..Policy::default()
     }
+}
+
+/// When an operator acts: at any time, or while a message comes in.
+fn operates_at(customers: &[Customer], start: Timestamp, calm: Timestamp, rng: &mut StdRng) -> Timestamp {
+    if rng.random_bool(0.5) {
+        return start + Span::from_secs(rng.random_range(0..calm.since(start).as_millis() / 1_000));
+    }
+    let writes_at = &customers[rng.random_range(0..customers.len())].writes_at;
+    let at = writes_at[rng.random_range(0..writes_at.len())];
+    (at + Span::from_millis([0, 0, 300, 60_000][rng.random_range(0..4)])).min(calm)
 }
 
 /// The channel of a page of the tenant's own.
@@ -199,9 +286,9 @@ pub(crate) fn web() -> Channel {
     Channel::Generic("web".to_owned())
 }
 
-fn customer(index: usize, start: Timestamp, hours: u64, rng: &mut StdRng) -> Customer {
-    let email = Address::email(&format!("c{index}@example.com"));
-    let phone = Address::phone(format!("+1555100{index:04}"));
+fn customer(tenant: &TenantId, number: usize, start: Timestamp, hours: u64, rng: &mut StdRng) -> Customer {
+    let email = Address::email(&format!("c{number}@example.com"));
+    let phone = Address::phone(format!("+1555100{number:04}"));
     let (channels, writes_by) = match rng.random_range(0..5) {
         0 => (BTreeMap::from([(Channel::Email, email)]), Channel::Email),
         1 => (BTreeMap::from([(Channel::Sms, phone)]), Channel::Sms),
@@ -221,5 +308,6 @@ fn customer(index: usize, start: Timestamp, hours: u64, rng: &mut StdRng) -> Cus
         _ => None,
     };
     let bounces_every = if rng.random_bool(0.2) { rng.random_range(2..5) } else { 0 };
-    Customer { channels, writes_by, writes_at, quiet, bounces_every }
+    let tenant = tenant.clone();
+    Customer { tenant, number, channels, writes_by, writes_at, quiet, bounces_every }
 }

@@ -1,8 +1,9 @@
 //! Nobody who waits and can be reached hears nothing for more than twelve hours.
 //!
 //! Who heard what and when stands in the ledger of the providers; who waits is told by what was recorded of statuses
-//! and of messages that came in. What excuses a longer silence is a time and nothing else: the process was down, or
-//! storms raged over every channel of the customer.
+//! and of messages that came in. What excuses a longer silence is a time and nothing else: the process was down,
+//! storms raged over every channel of the customer, an operator had paused the conversation (nothing is sent until it is
+//! resumed, and then at once what is overdue) or had given up what was about to be sent.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use throughline_workflows::{
 };
 
 use crate::{
+    outside::customer_id,
     providers::Accepted,
     run::Simulation,
     script::{Customer, Script},
@@ -40,23 +42,30 @@ pub(crate) fn check(simulation: &Simulation) -> Result<(), String> {
     let now = simulation.life.now();
     for (id, told) in &simulation.witness.conversations {
         let Some(from) = &told.from else { continue };
-        let customers = &world.script.customers;
-        let Some(customer) = customers
-            .iter()
-            .find(|customer| customer.channels.values().any(|address| address.to_string() == *from))
-        else {
-            continue;
-        };
+        let Some(customer) = world.script.customer(&told.tenant, from) else { continue };
+        let customer = &as_known(customer, told, from);
         let heard = world.with_ledger(|ledger| {
             let of_this = |accepted: &&Accepted| {
                 accepted.conversation.0 == *id && told.taken.contains(&accepted.message_id)
             };
             ledger.accepted.iter().filter(of_this).cloned().collect::<Vec<_>>()
         });
-        let case = Case { script: &world.script, customer, told, heard, downs: &simulation.downs };
+        let mut downs = simulation.downs.clone();
+        downs.extend(simulation.witness.operations.silenced(*id, HOURLY));
+        let case = Case { script: &world.script, customer, told, heard, downs };
         case.check(now).map_err(|broken| format!("conversation {id}: {broken}\n{}", case.story()))?;
     }
     Ok(())
+}
+
+/// The customer as the engine knows them: whoever wrote before they were registered is somebody with that one address.
+fn as_known(customer: &Customer, told: &Told, from: &str) -> Customer {
+    let mut known = customer.clone();
+    let is_registered = |event: &Event| matches!(event, Event::Opened { customer, .. } if customer.id.0 == customer_id(known.number));
+    if !told.events.iter().any(is_registered) {
+        known.channels.retain(|_, address| address.to_string() == from);
+    }
+    known
 }
 
 /// One conversation, and all that matters of its customer.
@@ -66,7 +75,9 @@ struct Case<'a> {
     told: &'a Told,
     /// What the customer heard and the engine knows of; what it does not know it says again.
     heard: Vec<Accepted>,
-    downs: &'a [(Timestamp, Timestamp)],
+    /// From when to when nothing could be sent: the process was down, the conversation was paused, or somebody had given
+    /// up what would have been sent.
+    downs: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Case<'_> {

@@ -4,6 +4,8 @@ use std::ops::Bound;
 
 use throughline_storage::store::{Batch, Pairs, Store, StoreError, memory::MemoryStore};
 
+use crate::life::{elsewhere, home};
+
 /// What is different in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Twist {
@@ -19,8 +21,39 @@ pub(crate) enum Twist {
     TimersAreLost,
     /// A pending activity that a turn consumes stays where it is.
     ActivitiesStay,
+    /// A process that begins knows nothing of pauses.
+    PausesAreForgotten,
+    /// A row of one tenant's list stands in another's too.
+    RowsLeak,
+    /// The keys by which repeated requests are recognised are not kept.
+    KeysAreForgotten,
     /// A provider that does not recognise a repetition is said to.
     SmsClaimsToBeKeyed,
+}
+
+fn holds(key: &[u8], part: &[u8]) -> bool {
+    key.windows(part.len()).any(|window| window == part)
+}
+
+/// Takes the pauses out of what a process will begin on.
+pub(crate) fn forget_pauses(store: &MemoryStore) {
+    let (from, to) = (b"gpaused/".as_slice(), b"gpaused0".as_slice());
+    let pairs = store.range(Bound::Included(from), Bound::Excluded(to));
+    let changes: Vec<_> = pairs.filter_map(|pair| Some((pair.ok()?.0, None))).collect();
+    if !changes.is_empty() {
+        store.commit(Batch { changes }).unwrap();
+    }
+}
+
+/// Puts the rows of one tenant's lists into those of another as well.
+fn leak(batch: &mut Batch) {
+    let (from, to) = (format!("p{}\0", elsewhere()), format!("p{}\0", home()));
+    let leaks = batch.changes.iter().filter_map(|(key, value)| {
+        let rest = key.strip_prefix(from.as_bytes())?;
+        Some(([to.as_bytes(), rest].concat(), value.clone()))
+    });
+    let leaks: Vec<_> = leaks.collect();
+    batch.changes.extend(leaks);
 }
 
 /// A store with a twist.
@@ -40,9 +73,13 @@ impl Twisted {
             Twist::InboxStays => part != Some(b'i') || value.is_some(),
             Twist::ActivitiesStay => part != Some(b'a') || value.is_some(),
             Twist::TimersAreLost => part != Some(b't') || value.is_none(),
-            Twist::None | Twist::DiskForgets | Twist::AnswersBeforeDurable | Twist::SmsClaimsToBeKeyed => {
-                true
-            }
+            Twist::KeysAreForgotten => part != Some(b'w') || value.is_none() || !holds(key, b"idempotency\0"),
+            Twist::None
+            | Twist::DiskForgets
+            | Twist::AnswersBeforeDurable
+            | Twist::PausesAreForgotten
+            | Twist::RowsLeak
+            | Twist::SmsClaimsToBeKeyed => true,
         }
     }
 }
@@ -61,6 +98,9 @@ impl Store for Twisted {
     }
 
     fn commit(&self, mut batch: Batch) -> Result<(), StoreError> {
+        if self.twist == Twist::RowsLeak {
+            leak(&mut batch);
+        }
         batch.changes.retain(|(key, value)| self.keeps(key, value.as_deref()));
         self.store.commit(batch)
     }

@@ -115,6 +115,10 @@ impl Try<'_> {
             self.uncertain(lost("the process ended before the answer was known")).await;
             return;
         }
+        // It may have been paused since this try was begun, and again while its mark was on its way to the disk.
+        if is_paused(shared, pending) {
+            return;
+        }
         let marked = match performer.admit(payload, &attempt) {
             Admission::Keyed => None,
             Admission::Unkeyed => match mark(shared, pending).await {
@@ -127,6 +131,9 @@ impl Try<'_> {
                 return;
             }
         };
+        if let Some(marked) = marked.as_ref().filter(|_| is_paused(shared, pending)) {
+            return unmark(shared, marked).await;
+        }
         let pending = marked.as_ref().unwrap_or(pending);
         let begun = Try { pending, ..self };
         match performer.perform(payload.to_vec(), attempt).await {
@@ -284,6 +291,23 @@ async fn mark(shared: &Shared, pending: &PendingActivity) -> Option<PendingActiv
             None
         }
     }
+}
+
+/// Takes the mark of a try away that did not begin.
+async fn unmark(shared: &Shared, marked: &PendingActivity) {
+    let append = Append {
+        consume: vec![PendingKey::Activity(marked.key.clone())],
+        activities: vec![PendingActivity { begun_at_ms: None, ..marked.clone() }],
+        ..Append::default()
+    };
+    if let Err(error) = shared.commit_essential(append).await {
+        tracing::warn!(%error, "that a try did not begin could not be recorded: what is known of it is that it may have");
+    }
+}
+
+/// Whether the entity has been paused: it was not when the try was begun, and nothing may be asked of the world for it.
+fn is_paused(shared: &Shared, pending: &PendingActivity) -> bool {
+    shared.host.pauses.has(&pending.key.stream)
 }
 
 /// Whether the entity may have changed its mind since it asked. Nothing replaces an activity in the moment in which it

@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use throughline_storage::{append::StreamId, codec, journal::Journal};
-use throughline_workflows::{ids::TenantId, time::Timestamp, workflow::Workflow};
+use throughline_workflows::{
+    ids::TenantId,
+    time::Timestamp,
+    workflow::{Cause, Workflow},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -109,6 +113,19 @@ impl Engine {
         read.events.iter().map(|bytes| rehydrate::event::<W>(bytes, &entity, record.version)).collect()
     }
 
+    /// What caused a record.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub fn caused_by(&self, record: &Recorded) -> Result<Cause, String> {
+        let stored = self.shared.host.journal.record(&record.stream, record.version);
+        let stored = stored.map_err(|error| error.to_string())?;
+        let stored = stored.ok_or_else(|| format!("there is no version {}", record.version))?;
+        let read = stored.decode().map_err(|error| error.to_string())?;
+        let meta: rehydrate::RecordMeta = codec::decode(&read.metadata).map_err(|error| error.to_string())?;
+        Ok(meta.cause)
+    }
+
     /// An entity's state as the journal has it.
     ///
     /// # Errors
@@ -118,14 +135,17 @@ impl Engine {
         Ok(rehydrate::load::<W>(&self.shared.host.journal, &entity, None)?.state)
     }
 
-    /// The providers' ids of the messages that wait in the inbox.
+    /// The tenants and the providers' ids of the messages that wait in the inbox.
     ///
     /// # Errors
     /// What the store says if it cannot be read, or an entry cannot.
-    pub fn inbox(&self) -> Result<Vec<String>, String> {
+    pub fn inbox(&self) -> Result<Vec<(String, String)>, String> {
         let entries = self.shared.host.journal.inbox(0, usize::MAX).map_err(|error| error.to_string())?;
         let read = |bytes: Vec<u8>| codec::decode::<InboxItem>(&bytes).map_err(|error| error.to_string());
-        entries.into_iter().map(|entry| Ok(read(entry.bytes)?.inbound.provider_message_id)).collect()
+        entries
+            .into_iter()
+            .map(|entry| Ok((entry.tenant, read(entry.bytes)?.inbound.provider_message_id)))
+            .collect()
     }
 
     /// When a timer or an activity is due next; none where nothing is.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use throughline_actors::{
     engine::Engine,
+    order::{CommandMeta, Idempotency},
     performer::{NoPerformer, Outcome},
     testing::{World, meta},
 };
@@ -12,7 +13,12 @@ use throughline_storage::{
     codec,
     journal::{Journal, JournalOptions},
 };
-use throughline_workflows::{operation::Operation, time::Span, workflow::ActivityError};
+use throughline_workflows::{
+    ids::OperationId,
+    operation::{self, Operation},
+    time::Span,
+    workflow::ActivityError,
+};
 use uuid::Uuid;
 
 use crate::parcel::{Announcer, Command, Parcel, State};
@@ -221,4 +227,37 @@ async fn what_differs_from_the_journal_is_found_and_named() {
     assert_eq!(told, [("snapshot", "sent"), ("index", "timer arrival")], "{replayed:?}");
     assert_eq!((&replayed.differences[0].journal, &replayed.differences[0].found), (&2.into(), &7.into()));
     assert!(engine.replay(&tenant, "parcel", engine.mint(), why(), meta(&engine)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_skip_that_was_recorded_and_cut_off_is_finished_by_whoever_asks_again() {
+    let world = World::new();
+    let announcer = Announcer::default();
+    let engine = start(&world, &announcer).await;
+    let (id, first, _) = stuck(&engine, &announcer).await;
+    let tenant = World::tenant();
+    let asked = || CommandMeta {
+        idempotency: Some(Idempotency {
+            tenant: World::tenant(),
+            key: "skip it".to_owned(),
+            fingerprint: [1; 32],
+            answer: String::new(),
+        }),
+        ..meta(&engine)
+    };
+    // All that is left of the first request is its record, under its key.
+    let record = operation::Command::Record {
+        operation_id: OperationId(engine.mint()),
+        action: "activity.skip".to_owned(),
+        target: format!("activity/{first}"),
+        reason: why(),
+    };
+    let recorded = engine.send::<Operation>(&tenant, Uuid::nil(), record, asked()).await.unwrap();
+    let answered = engine.skip(None, &first, why(), asked()).await.unwrap();
+    assert_eq!(answered.version, recorded.version, "it is recorded once");
+    engine.settle().await.unwrap();
+    assert_eq!(parcel(&engine, id).await.failed, ["first"]);
+    assert_eq!(engine.dead_letters(None).unwrap().len(), 1);
+    engine.skip(None, &first, why(), asked()).await.unwrap();
+    assert_eq!(engine.dead_letters(None).unwrap().len(), 1, "a third time changes nothing");
 }

@@ -283,3 +283,22 @@ async fn a_version_that_nobody_put_in_force_is_found() {
     assert_eq!(in_force(&engine).version, 2);
     assert_eq!(lamp(&engine, ids[0]).await.0.burns_under, Some(2));
 }
+
+#[tokio::test]
+async fn an_entity_that_crashes_once_over_a_change_takes_it_up_all_the_same() {
+    let mut world = World::new();
+    let crashes = Arc::new(AtomicUsize::new(0));
+    let left = crashes.clone();
+    world.options.fault = Some(Arc::new(move |_, command| {
+        let one_less = |left: usize| left.checked_sub(1);
+        command.contains("AdoptPolicy")
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
+    }));
+    let engine = start(&world).await;
+    let id = lit(&engine, 1).await[0];
+    crashes.store(1, Ordering::SeqCst);
+    change(&engine, r#"{"updates":{"interval":"6h"}}"#).await.unwrap();
+    engine.settle().await.unwrap();
+    assert_eq!(crashes.load(Ordering::SeqCst), 0, "it crashed");
+    assert_eq!(lamp(&engine, id).await.0.burns_under, Some(2));
+}

@@ -104,3 +104,20 @@ fn what_met_a_clock_and_failed_later_leaves_it_as_it_was_but_breached_no_earlier
     let late = open.overdue(failed).unwrap();
     assert_eq!((late.due_at, late.breached_at), (at("2026-11-23T12:00:00Z"), failed));
 }
+
+#[test]
+fn what_reopens_a_clock_and_is_older_than_its_pause_counts_nothing_twice() {
+    let always = Calendar::around_the_clock();
+    let terms = terms(always, Span::from_hours(8));
+    // It ran for two hours, then the customer was waited for, then it was over.
+    let clock = Clock::start(at("2026-11-23T10:00:00Z"), &terms)
+        .pause(at("2026-11-23T12:00:00Z"), always)
+        .meet(at("2026-11-23T12:30:00Z"), None);
+    // A message from before the pause, which was held up on its way.
+    let older = clock.clone().reopen(at("2026-11-23T11:00:00Z"), always, &terms);
+    assert_eq!(older.spent_by(at("2026-11-23T13:00:00Z"), always), Span::from_hours(3));
+    assert_eq!(older.due_at, Some(at("2026-11-23T18:00:00Z")));
+    // One from after it counts from when it came.
+    let newer = clock.reopen(at("2026-11-23T12:15:00Z"), always, &terms);
+    assert_eq!(newer.spent_by(at("2026-11-23T13:15:00Z"), always), Span::from_hours(3));
+}
