@@ -240,13 +240,16 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, OperateError> {
-        if let Some(kept) = self.kept_operation(&meta).await? {
-            return Ok(kept);
-        }
         let entity = self.existing(tenant, kind, id)?;
-        let stream = entity.stream();
         let pauses = &self.shared.host.pauses;
         let _one_at_a_time = pauses.changing.lock().await;
+        if let Some(kept) = self.kept_operation(&meta).await? {
+            // Who asked first may have been told that nobody knows, before it was in force.
+            self.take_effect()?;
+            self.shared.registry.passivate(&entity).await;
+            return Ok(kept);
+        }
+        let stream = entity.stream();
         if let Some(pause) = pauses.of(&stream) {
             let Pause { since, reason, .. } = pause;
             let why = format!("the {kind} has been paused since {since} ({reason})");
@@ -273,12 +276,13 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, OperateError> {
+        let entity = self.existing(tenant, kind, id)?;
+        let _one_at_a_time = self.shared.host.pauses.changing.lock().await;
         if let Some(kept) = self.kept_operation(&meta).await? {
+            self.take_effect()?;
             return Ok(kept);
         }
-        let entity = self.existing(tenant, kind, id)?;
         let stream = entity.stream();
-        let _one_at_a_time = self.shared.host.pauses.changing.lock().await;
         if !self.shared.host.pauses.has(&stream) {
             return Err(OperateError::NotNow(format!("the {kind} is not paused")));
         }
@@ -289,10 +293,14 @@ impl Engine {
 
     async fn change_pauses(&self, act: Act<'_>, along: Along) -> Result<Receipt, OperateError> {
         let done = self.operate(act, along, Vec::new()).await;
-        // What is durable is in force, whatever was answered.
-        let host = &self.shared.host;
-        host.pauses.refresh(&host.journal).map_err(|error| OperateError::Unreadable(error.to_string()))?;
+        self.take_effect()?;
         done
+    }
+
+    /// What is durable is in force, whatever was answered.
+    fn take_effect(&self) -> Result<(), OperateError> {
+        let host = &self.shared.host;
+        host.pauses.refresh(&host.journal).map_err(|error| OperateError::Unreadable(error.to_string()))
     }
 
     /// Since when an entity is paused, by whom and why; none where it is not.

@@ -19,6 +19,7 @@ use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use ::fjall::config::PartitioningPolicy;
 use ::fjall::{
     AbstractTree as _, CompressionType, Database, Error, Guard, Iter, JournalRecoveryError, Keyspace,
     KeyspaceCreateOptions, LsmError, OwnedWriteBatch, PersistMode, Readable as _,
@@ -294,14 +295,21 @@ fn open_engine(path: &Path, folder: &Folder, options: &StoreOptions) -> Result<O
         tries += 1;
         let opened = catch(|| {
             let database = Database::builder(folder.join(FILES))
-                .cache_size(cache_bytes / 4)
+                .cache_size(cache_bytes / 2)
                 .max_cached_files(Some(OPEN_FILES_MAX))
                 .journal_compression(CompressionType::None) // It would be paid for inside of a commit.
                 .worker_threads(WORKERS)
                 .manual_journal_persist(true) // Each commit says how.
                 .open()?;
-            // The engine keeps this limit for a folder's life, so ours is watched by ourselves.
-            let options = || KeyspaceCreateOptions::default().max_memtable_size(u64::MAX);
+            let options = || {
+                KeyspaceCreateOptions::default()
+                    // The engine keeps this limit for a folder's life, so ours is watched by ourselves.
+                    .max_memtable_size(u64::MAX)
+                    // Of a merged table only the parts that are asked for. In one piece they are near a megabyte each,
+                    // which a folder larger than the cache would read and check for every key.
+                    .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+                    .index_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+            };
             let keys = database.keyspace(KEYSPACE, options)?;
             Ok(Open { database, keys, memory_table_bytes })
         });
