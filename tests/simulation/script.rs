@@ -202,11 +202,11 @@ impl Script {
     pub(crate) fn reaches(
         &self,
         customer: &Customer,
-        without: Option<&Channel>,
+        without: &[&Channel],
         from: Timestamp,
         to: Timestamp,
     ) -> bool {
-        customer.channels.keys().filter(|channel| Some(*channel) != without).any(|channel| {
+        customer.channels.keys().filter(|channel| !without.contains(channel)).any(|channel| {
             !self
                 .storms
                 .iter()

@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 
 use throughline_workflows::{
-    conversation::Event,
+    conversation::{DeliveryStatus, Event},
+    ids::MessageId,
     message::Channel,
     time::{Span, Timestamp},
 };
@@ -155,18 +156,61 @@ impl Case<'_> {
         self.customer.channels.keys().all(|channel| *channel == Channel::Sms)
     }
 
+    /// The channel of the last message of which nobody knew by `to` whether it had arrived, and when that channel had its
+    /// next turn, if it had one by then.
+    ///
+    /// A text that is cut off by the end of the process is not sent again within its round, however well its channel
+    /// works: the next channel gets the words. Its own turn comes with the next round, or when the machine repeats what
+    /// has been uncertain for ten minutes.
+    fn in_doubt(&self, to: Timestamp) -> Option<(&Channel, Option<Timestamp>)> {
+        let mut doubt: Option<(&Channel, MessageId, Option<Timestamp>)> = None;
+        for event in &self.told.events {
+            match event {
+                Event::DeliveryChanged { at, message_id, status: DeliveryStatus::Uncertain, .. }
+                    if *at <= to =>
+                {
+                    doubt = self.channel_of(*message_id).map(|channel| (channel, *message_id, None));
+                }
+                Event::DeliveryChanged { message_id, status, .. } if status.is_accepted() => {
+                    doubt = doubt.filter(|(_, id, _)| id != message_id);
+                }
+                Event::MessageQueued { at, message, .. } => {
+                    let turn = doubt.as_mut().filter(|(channel, ..)| **channel == message.channel);
+                    if let Some((_, _, turn @ None)) = turn {
+                        *turn = Some(*at);
+                    }
+                }
+                Event::ReachRetried { at, .. } => {
+                    if let Some((_, _, turn @ None)) = &mut doubt {
+                        *turn = Some(*at);
+                    }
+                }
+                _ => {}
+            }
+        }
+        doubt.map(|(channel, _, turn)| (channel, turn.filter(|turn| *turn <= to)))
+    }
+
+    fn channel_of(&self, id: MessageId) -> Option<&Channel> {
+        self.told.events.iter().find_map(|event| match event {
+            Event::MessageQueued { message, .. } if message.message_id == id => Some(&message.channel),
+            _ => None,
+        })
+    }
+
     /// Until when nothing that was `due` need have been heard.
     ///
     /// From the moment at which something could be done (the margin; later a bounce, words that are tried first, or the
-    /// process being back) each channel has its minute; the one that bounced is not asked. Where none takes anything
-    /// all that time, the engine has what its hourly retry needs from the moment at which one does again.
+    /// process being back) each channel has its minute; the one that bounced is not asked, and the one that may have
+    /// taken the words has had its turn. Where none of the others takes anything all that time, the engine has what its
+    /// hourly retry needs from the moment at which one does again.
     fn latest(&self, due: Timestamp, began: Timestamp, heard: Timestamp) -> Timestamp {
         let bounced = self.heard.iter().filter(|said| said.bounced_at.is_some_and(|at| at < heard));
         let bounced = bounced.max_by_key(|said| said.bounced_at);
         let bounced_at = bounced.and_then(|said| said.bounced_at).unwrap_or_default();
         let words = self.queued().map(|(at, _)| at).filter(|at| *at <= due).max();
         let mut start = (due - MARGIN).max(began).max(bounced_at).max(words.unwrap_or_default());
-        let mut without = bounced.map(|said| &said.channel).filter(|_| start == bounced_at);
+        let mut bounced_by = bounced.map(|said| &said.channel).filter(|_| start == bounced_at);
         let mut needs = self.patience();
         let hourly = Span::from_millis(HOURLY.as_millis() + needs.as_millis());
         loop {
@@ -177,11 +221,22 @@ impl Case<'_> {
                 needs = if self.has_only_texts() { hourly } else { needs };
                 continue;
             }
-            if self.script.reaches(self.customer, without, start - BACKOFF, start + needs) {
+            // Where texts are the only way, the patience has room for that.
+            let doubt = self.in_doubt(start + needs).filter(|_| needs < hourly && !self.has_only_texts());
+            let doubtful = match doubt {
+                Some((_, Some(turn))) if turn > start => {
+                    start = turn;
+                    continue;
+                }
+                Some((channel, None)) => Some(channel),
+                Some(_) | None => None,
+            };
+            let without: Vec<_> = bounced_by.into_iter().chain(doubtful).collect();
+            if self.script.reaches(self.customer, &without, start - BACKOFF, start + needs) {
                 return due.max(start + needs);
             }
             if needs < hourly {
-                (needs, without) = (hourly, None);
+                (needs, bounced_by) = (hourly, None);
                 continue;
             }
             match self.script.storms.iter().map(|storm| storm.to).filter(|to| *to > start).min() {
