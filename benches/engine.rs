@@ -29,6 +29,11 @@ use std::{path::PathBuf, time::Duration};
 
 use throughline_storage::store::Engine;
 
+/// As the program has it.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What is measured unless it is named.
 const PARTS: [&str; 8] = ["commit", "turn", "lag", "webhook", "history", "sustained", "start", "memory"];
 

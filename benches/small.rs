@@ -23,6 +23,11 @@ use uuid::Uuid;
 
 use fixture::{conversations, message, meta, start, tenant};
 
+/// As the program has it.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Messages in the conversations that are read back.
 const LENGTHS: [usize; 4] = [1, 10, 100, 10_000];
 
