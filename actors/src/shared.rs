@@ -72,7 +72,7 @@ pub(crate) struct Kind {
 const DOOR_BUSY: usize = 8;
 
 /// For so long after that: between two groups that are written there is a moment in which hardly anybody waits.
-const DOOR_BUSY_LASTS: Span = Span::from_millis(20);
+const DOOR_BUSY_LASTS: Span = Span::from_millis(4);
 
 /// What the engine's tasks are busy with.
 #[derive(Default)]
