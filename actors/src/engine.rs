@@ -203,7 +203,7 @@ impl Engine {
             ..Append::default()
         };
         let span = tracing::debug_span!("inbox.commit", "tenant.id" = %tenant, "trace.id" = %correlation);
-        let at_the_door = self.shared.gauges.at_the_door(host.clock.now());
+        let at_the_door = self.shared.gauges.door.enter(host.runner.now());
         let committed = host.journal.commit(append).instrument(span).await;
         drop(at_the_door);
         match committed {

@@ -5,6 +5,7 @@
 //! Which customer and which conversation is asked of the claims; the conversation has the last word. Its commit
 //! consumes the inbox entry, so a message takes effect once, whoever retries.
 
+pub(crate) mod door;
 mod lanes;
 
 use std::{
@@ -26,12 +27,12 @@ use throughline_workflows::{
     customer::{self, Customer},
     ids::{ConversationId, CustomerId, TenantId},
     message::{Address, Inbound},
-    time::Span,
     workflow::{By, Cause, CauseKind, Workflow},
 };
 use tracing::Instrument;
 use uuid::Uuid;
 
+use self::door::Courtesy;
 use self::lanes::{Again, Lane, Lanes, Queued, lane_of};
 use crate::{
     backoff, dead_letters,
@@ -61,19 +62,13 @@ enum Handled {
     Parked { number: u64, change: u64 },
 }
 
-/// While the door is busy, only one in so many messages is handled beside it.
-const YIELDING: usize = 32;
-
-/// A burst is over by then. Where the door stays busy, what came in must be handled too.
-const YIELDS_FOR: Span = Span::from_secs(15);
-
 /// Runs until the engine drains; then waits for the turns that have begun.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
     let mut lanes = Lanes::default();
     let mut working: Tasks<(Lane, Handled)> = shared.host.runner.tasks("intake: a message");
     let mut pauses = shared.host.pauses.changes();
-    let (mut reached, mut again, mut busy_since) = (0, None, None);
+    let (mut reached, mut again, mut courtesy) = (0, None, Courtesy::default());
     // The last change of pauses that was acted upon, and whether parked lanes are to go on.
     let (mut seen, mut unpark) = (shared.host.pauses.change(), false);
     let most = shared.host.options.turns_in_flight;
@@ -104,11 +99,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 Err(error) => tracing::error!(%error, "the inbox could not be read"),
             }
         }
-        // What is durable can wait a moment; a provider that gets no answer sends again.
-        let now = shared.host.clock.now();
-        busy_since = shared.gauges.is_door_busy(now).then(|| busy_since.unwrap_or(now));
-        let yields = busy_since.is_some_and(|since| now.since(since) < YIELDS_FOR);
-        let most_now = if yields { most.div_ceil(YIELDING) } else { most };
+        let most_now = courtesy.share(most, &shared.gauges.door, shared.host.runner.now());
         while working.len() < most_now
             && let Some((lane, queued)) = lanes.next()
         {

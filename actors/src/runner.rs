@@ -8,12 +8,15 @@ use std::{future::Future, time::Duration};
 use futures::{FutureExt, future::BoxFuture};
 use tokio::task::JoinSet;
 
+use crate::clock::Stopwatch;
 #[cfg(feature = "testing")]
 use crate::stepper::Stepper;
 
 /// Begins work.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Runner {
+    /// Runs since the engine was begun.
+    pub(crate) watch: Stopwatch,
     #[cfg(feature = "testing")]
     pub(crate) stepper: Option<Stepper>,
 }
@@ -55,6 +58,15 @@ impl Runner {
             return Ok(read());
         }
         tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())
+    }
+
+    /// The machine's time, since some moment.
+    pub(crate) fn now(&self) -> Duration {
+        #[cfg(feature = "testing")]
+        if let Some(stepper) = &self.stepper {
+            return stepper.now();
+        }
+        self.watch.elapsed()
     }
 
     /// Waits, in the machine's time.

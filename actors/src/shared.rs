@@ -12,16 +12,13 @@ use std::{
 use throughline_storage::append::{
     Append, AppendClass, ClaimKey, ClaimLifetime, CommitError, DeadLetter, StreamId, Timer,
 };
-use throughline_workflows::{
-    ids::TenantId,
-    time::{Span, Timestamp},
-};
+use throughline_workflows::ids::TenantId;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     host::Host,
-    intake,
+    intake::{self, door::Door},
     introspect::inspector::AnyInspector,
     order::{AnyCommand, EntityRef, Order, Refusal},
     performer::AnyPerformer,
@@ -68,12 +65,6 @@ pub(crate) struct Kind {
     pub(crate) policy_changed: Option<AnyCommand>,
 }
 
-/// From so many messages at once on, the door is busy: more than a few providers send at once only in a burst.
-const DOOR_BUSY: usize = 8;
-
-/// For so long after that: between two groups that are written there is a moment in which hardly anybody waits.
-const DOOR_BUSY_LASTS: Span = Span::from_millis(4);
-
 /// What the engine's tasks are busy with.
 #[derive(Default)]
 pub(crate) struct TaskGauges {
@@ -81,19 +72,8 @@ pub(crate) struct TaskGauges {
     timers: AtomicUsize,
     activities: AtomicUsize,
     relayed: AtomicU64,
-    door: AtomicUsize,
-    /// Until when the door is busy, in milliseconds of the engine's clock.
-    door_busy_until: AtomicU64,
+    pub(crate) door: Door,
     rest: Mutex<Option<Rest>>,
-}
-
-/// A message that waits at the door to become durable, for as long as this lives.
-pub(crate) struct AtTheDoor<'a>(&'a AtomicUsize);
-
-impl Drop for AtTheDoor<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// All that is in the inbox up to `reached` waits for paused entities, as of the `change` of pauses.
@@ -104,19 +84,6 @@ pub(crate) struct Rest {
 }
 
 impl TaskGauges {
-    /// Counts one more message that waits to become durable.
-    pub(crate) fn at_the_door(&self, now: Timestamp) -> AtTheDoor<'_> {
-        if self.door.fetch_add(1, Ordering::Relaxed) + 1 >= DOOR_BUSY {
-            self.door_busy_until.fetch_max((now + DOOR_BUSY_LASTS).as_millis(), Ordering::Relaxed);
-        }
-        AtTheDoor(&self.door)
-    }
-
-    /// Whether so many messages wait at the door that the work behind it had better make room.
-    pub(crate) fn is_door_busy(&self, now: Timestamp) -> bool {
-        now.as_millis() < self.door_busy_until.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn intake_waiting(&self, count: usize) {
         self.intake.store(count, Ordering::Relaxed);
     }

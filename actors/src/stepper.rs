@@ -152,6 +152,11 @@ impl Stepper {
         state.sleepers.keys().next().map(|(due, _)| due.saturating_sub(state.now))
     }
 
+    /// The machine's time.
+    pub(crate) fn now(&self) -> Duration {
+        self.lock().now
+    }
+
     /// Waits, in the machine's time.
     pub(crate) async fn sleep(&self, pause: Duration) {
         let key = {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Engine;
 use crate::{
     activities,
-    clock::{Clock, Minter},
+    clock::{Clock, Minter, Stopwatch},
     entity::{TurnSource, TurnsOf},
     host::{EngineOptions, Host},
     intake,
@@ -142,6 +142,7 @@ impl EngineBuilder {
             minter,
             tenants: Tenants::new(self.tenants),
             runner: Runner {
+                watch: Stopwatch::start(),
                 #[cfg(feature = "testing")]
                 stepper: self.options.stepper.clone(),
             },
