@@ -8,14 +8,9 @@
 pub(crate) mod door;
 mod lanes;
 
-use std::{
-    num::NonZeroUsize,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures::FutureExt;
-use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use throughline_storage::{
     append::{Append, DeadLetter, PendingKey},
@@ -264,7 +259,7 @@ async fn place(shared: &Shared, queued: &Queued) -> Result<(), Refusal> {
     let customer = customer_of(shared, queued).await?;
     let current = current_conversation(shared, &queued.tenant, customer)?;
     let mut target = queued.item.inbound.thread.map(|id| id.0).or(current);
-    let mut follow_up_of = None;
+    let (mut follow_up_of, mut card) = (None, None);
     for _ in 0..HOPS_MAX {
         let opening = target.is_none().then(|| Opening {
             follow_up_of,
@@ -272,7 +267,7 @@ async fn place(shared: &Shared, queued: &Queued) -> Result<(), Refusal> {
             standing: None,
         });
         let conversation = target.unwrap_or_else(|| shared.host.minter.mint());
-        match hand_over(shared, queued, customer, conversation, opening).await {
+        match hand_over(shared, queued, customer, conversation, opening, card.as_ref()).await {
             Ok(()) => return Ok(()),
             Err(Refusal::Rejected(rejection)) => match rejection.downcast_ref::<conversation::Rejection>() {
                 Some(conversation::Rejection::Closed) => {
@@ -282,6 +277,11 @@ async fn place(shared: &Shared, queued: &Queued) -> Result<(), Refusal> {
                 // A thread that leads nowhere: the customer's current conversation, or a new one.
                 Some(conversation::Rejection::Unknown) => {
                     target = current.filter(|current| *current != conversation);
+                }
+                // Rare enough to be asked for only then: most messages are of customers whose name is known.
+                Some(conversation::Rejection::Nameless) => {
+                    card = Some(acquainted(shared, queued, customer).await?.0);
+                    target = Some(conversation);
                 }
                 _ => return Err(Refusal::Rejected(rejection)),
             },
@@ -307,19 +307,21 @@ async fn hand_over(
     customer: CustomerId,
     conversation: Uuid,
     opening: Option<Opening>,
+    card: Option<&CustomerCard>,
 ) -> Result<(), Refusal> {
     let inbound = &queued.item.inbound;
     let mut opening = opening;
-    let card = match &mut opening {
+    let card = match (&mut opening, card) {
         // The acknowledgement greets in the customer's own language, and by name.
-        Some(opening) => {
-            let (card, standing) = card_of(shared, &queued.tenant, customer).await?;
+        (Some(opening), _) => {
+            let (card, standing) = acquainted(shared, queued, customer).await?;
             opening.standing = Some(Box::new(standing));
             card
         }
-        None => CustomerCard { id: customer, name: inbound.name.clone(), language: None },
+        (None, Some(card)) => card.clone(),
+        (None, None) => CustomerCard { id: customer, name: None, language: None },
     };
-    let name = card.name.clone();
+    let name = card.name.clone().or_else(|| inbound.name.clone());
     let command = conversation::Command::Receive {
         conversation_id: ConversationId(conversation),
         inbound: Box::new(inbound.clone()),
@@ -356,10 +358,7 @@ async fn customer_of(shared: &Shared, queued: &Queued) -> Result<CustomerId, Ref
             }
         }
         let (id, command) = match owner {
-            Some(owner) if free.is_empty() => {
-                learn_name(shared, queued, owner).await?;
-                return Ok(CustomerId(owner));
-            }
+            Some(owner) if free.is_empty() => return Ok(CustomerId(owner)),
             Some(owner) => (owner, customer::Command::SeenAddresses { addresses: free }),
             None => {
                 let id = shared.host.minter.mint();
@@ -386,45 +385,25 @@ async fn customer_of(shared: &Shared, queued: &Queued) -> Result<CustomerId, Ref
     Err(Refusal::Busy)
 }
 
-/// Gives a customer who has no name yet the one they now write under.
-async fn learn_name(shared: &Shared, queued: &Queued, customer: Uuid) -> Result<(), Refusal> {
-    let Some(name) = &queued.item.inbound.name else { return Ok(()) };
-    if shared.named.contains(customer) {
-        return Ok(());
-    }
-    if card_of(shared, &queued.tenant, CustomerId(customer)).await?.0.name.is_none() {
-        let patch =
-            customer::CustomerPatch { name: Some(name.clone()), ..customer::CustomerPatch::default() };
-        let command = customer::Command::Update(Box::new(patch));
-        let by = By::customer(Some(customer), Some(name.clone()), queued.item.inbound.channel.to_string());
-        let entity = EntityRef::of::<Customer>(&queued.tenant, customer);
-        match shared.registry.deliver(&entity, &order(queued, Arc::new(command), by, Vec::new())).await {
-            // A name that cannot be one is not worth losing a message over.
-            Ok(_) | Err(Refusal::Rejected(_)) => {}
-            Err(refusal) => return Err(refusal),
-        }
-    }
-    shared.named.insert(customer);
-    Ok(())
-}
-
-/// Customers known to have a name, so that not every message asks.
-pub(crate) struct Named(Mutex<LruCache<Uuid, ()>>);
-
-impl Default for Named {
-    fn default() -> Self {
-        const MOST: NonZeroUsize = NonZeroUsize::new(50_000).expect("more than none");
-        Self(Mutex::new(LruCache::new(MOST)))
-    }
-}
-
-impl Named {
-    fn contains(&self, customer: Uuid) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&customer).is_some()
-    }
-
-    fn insert(&self, customer: Uuid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(customer, ());
+/// What a conversation needs to know of its customer, who has the name they now write under if they had none.
+async fn acquainted(
+    shared: &Shared,
+    queued: &Queued,
+    customer: CustomerId,
+) -> Result<(CustomerCard, Standing), Refusal> {
+    let (card, standing) = card_of(shared, &queued.tenant, customer).await?;
+    let name = match (&card.name, &queued.item.inbound.name) {
+        (None, Some(name)) => name.clone(),
+        _ => return Ok((card, standing)),
+    };
+    let patch = customer::CustomerPatch { name: Some(name.clone()), ..customer::CustomerPatch::default() };
+    let command = customer::Command::Update(Box::new(patch));
+    let by = By::customer(Some(customer.0), Some(name.clone()), queued.item.inbound.channel.to_string());
+    let entity = EntityRef::of::<Customer>(&queued.tenant, customer.0);
+    match shared.registry.deliver(&entity, &order(queued, Arc::new(command), by, Vec::new())).await {
+        // A name that cannot be one is not worth losing a message over.
+        Ok(_) | Err(Refusal::Rejected(_)) => Ok((CustomerCard { name: Some(name), ..card }, standing)),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -437,7 +416,7 @@ async fn card_of(
     let entity = EntityRef::of::<Customer>(tenant, customer.0);
     let journal = shared.host.journal.clone();
     let read = move || rehydrate::load::<Customer>(&journal, &entity, None);
-    let live = shared.host.runner.read(read).await.and_then(|live| live).map_err(Refusal::Damaged)?;
+    let live = shared.host.runner.rehydrate(read).await.and_then(|live| live).map_err(Refusal::Damaged)?;
     let facts = live.state.facts();
     let card = CustomerCard {
         id: customer,

@@ -3,7 +3,7 @@
 //! Everything that the engine does beside the caller's own task is begun here, so that a simulation can put a
 //! `Stepper` in place of the runtime and decide what goes on when. Entity actors are ractor's and not begun here.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io, num::NonZeroUsize, sync::Arc, thread, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::task::JoinSet;
@@ -16,9 +16,39 @@ use crate::stepper::Stepper;
 #[derive(Clone)]
 pub(crate) struct Runner {
     /// Runs since the engine was begun.
-    pub(crate) watch: Stopwatch,
+    watch: Stopwatch,
+    readers: Arc<Readers>,
     #[cfg(feature = "testing")]
     pub(crate) stepper: Option<Stepper>,
+}
+
+/// Threads that read entities back, and do nothing else: a few that go on from one to the next. A thread for each,
+/// of which hundreds would be woken and put to sleep again, costs as much as the reading.
+struct Readers(Option<tokio::runtime::Runtime>);
+
+/// More than one for each core, since some wait for the disk.
+const READERS_PER_CORE: usize = 2;
+
+impl Readers {
+    fn new() -> io::Result<Self> {
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get) * READERS_PER_CORE;
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.max_blocking_threads(threads).thread_name("reader").build().map(|pool| Self(Some(pool)))
+    }
+
+    async fn read<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+        let pool = self.0.as_ref().ok_or("the engine has ended")?;
+        pool.spawn_blocking(read).await.map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        // Otherwise it would wait for its threads, which a task must not.
+        if let Some(pool) = self.0.take() {
+            pool.shutdown_background();
+        }
+    }
 }
 
 /// It took too long.
@@ -29,6 +59,23 @@ pub(crate) struct Elapsed;
 pub(crate) type Begun<T> = BoxFuture<'static, Result<T, String>>;
 
 impl Runner {
+    /// Work runs on the runtime that calls.
+    pub(crate) fn new() -> io::Result<Self> {
+        let readers = Arc::new(Readers::new()?);
+        Ok(Self {
+            watch: Stopwatch::start(),
+            readers,
+            #[cfg(feature = "testing")]
+            stepper: None,
+        })
+    }
+
+    /// Work is done step by step, where there is a stepper.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stepped(self, stepper: Option<Stepper>) -> Self {
+        Self { stepper, ..self }
+    }
+
     /// Begins a task.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
@@ -46,6 +93,19 @@ impl Runner {
         let _ = name;
         let handle = tokio::spawn(work);
         async move { handle.await.map_err(|error| error.to_string()) }.boxed()
+    }
+
+    /// Reads one entity back, for a turn that waits for it. It blocks for as long as the disk does, and waits for no
+    /// other kind of reading.
+    pub(crate) async fn rehydrate<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        #[cfg(feature = "testing")]
+        if self.stepper.is_some() {
+            return Ok(read());
+        }
+        self.readers.read(read).await
     }
 
     /// Reads the store, which blocks for as long as the disk does, where that keeps nobody from their work.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     host::Host,
-    intake::{self, door::Door},
+    intake::door::Door,
     introspect::inspector::AnyInspector,
     order::{AnyCommand, EntityRef, Order, Refusal},
     performer::AnyPerformer,
@@ -42,8 +42,6 @@ pub(crate) struct Shared {
     /// The engine's tasks, until it drains.
     pub(crate) tasks: Mutex<Vec<Begun<()>>>,
     pub(crate) gauges: TaskGauges,
-    /// Customers known to have a name.
-    pub(crate) named: intake::Named,
     /// Activities of which a try is under way, or that an operator is changing.
     pub(crate) trying: Trying,
     /// The comparison of all entities that there was last.

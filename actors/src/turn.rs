@@ -183,7 +183,7 @@ impl<W: Workflow> Turn<W> {
         }
         let (journal, entity) = (self.host.journal.clone(), self.entity.clone());
         let read = move || rehydrate::load::<W>(&journal, &entity, None);
-        self.host.runner.read(read).await.and_then(|live| live).map_err(Refusal::Damaged)
+        self.host.runner.rehydrate(read).await.and_then(|live| live).map_err(Refusal::Damaged)
     }
 
     async fn barrier(&self) -> Result<(), Refusal> {

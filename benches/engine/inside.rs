@@ -26,38 +26,70 @@ use crate::{
 /// How many appends each figure is made of.
 const APPENDS: usize = 20_000;
 
-/// Commit rates by how many wait at once, beside the disk's own and the bare engine's for the same keys.
+/// How often the bare engine and the journal take turns: the figures are medians.
+const ROUNDS: usize = 5;
+
+/// Commit rates by the size of a group, beside the disk's own and the bare engine's for the same keys. While a group
+/// is synced the next one gathers, so that groups of a size need twice as many writers.
 pub(crate) async fn commits(kind: Kind) {
     let table = Table::new(
-        &format!("{kind}: durable records a second, 300 bytes each"),
-        &["waiting at once", "raw fdatasync", "bare engine", "journal", "of the bare"],
+        &format!("{kind}: durable records a second, 300 bytes each, medians of {ROUNDS}"),
+        &["group", "raw fdatasync", "bare engine", "journal", "of the bare", "writers", "in a group"],
     );
-    for waiting in [1, 16, 128, 1024] {
-        let raw = disk::raw(waiting, (APPENDS / waiting).clamp(100, 2_000));
-        let bare = bare(kind, waiting);
-        let folder = folder("commit");
-        let journal =
-            Journal::open(store(folder.path(), kind), JournalOptions::default()).expect("a journal");
-        let each = (if waiting == 1 { APPENDS / 10 } else { APPENDS }) / waiting;
-        let watch = Stopwatch::start();
-        let writers = (0..waiting).map(|_| {
-            let journal = journal.clone();
-            tokio::spawn(async move {
-                let stream = stream();
-                let mut previous = [0; 32];
-                for version in 0..each as u64 {
-                    let append = append(&stream, version, previous);
-                    previous = append.record.as_ref().map_or(previous, |record| record.hash);
-                    journal.commit(append).await.expect("a commit");
-                }
-            })
-        });
-        futures::future::join_all(writers.collect::<Vec<_>>()).await;
-        let journal_rate = rate(each * waiting, watch.elapsed());
-        let cells = [shown(raw), shown(bare), shown(journal_rate), percent(journal_rate, bare)];
-        table.row(&[vec![waiting.to_string()], cells.to_vec()].concat());
-        journal.close().await.expect("a clean end");
+    for group in [1, 16, 128, 1024] {
+        let raw = disk::raw(group, (APPENDS / group).clamp(100, 2_000));
+        let writers = if group == 1 { 1 } else { 2 * group };
+        let each = appends(group).div_ceil(writers);
+        let (mut bares, mut journals, mut shares, mut groups) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..ROUNDS {
+            let bare = bare(kind, group);
+            let (journal, in_a_group) = journal(kind, writers, each).await;
+            bares.push(bare);
+            journals.push(journal);
+            shares.push(journal / bare);
+            groups.push(in_a_group);
+        }
+        let share = percent(median(shares), 1.0);
+        let cells = [shown(raw), shown(median(bares)), shown(median(journals)), share];
+        let about = [writers.to_string(), format!("{:.0}", median(groups))];
+        table.row(&[vec![group.to_string()], cells.to_vec(), about.to_vec()].concat());
     }
+}
+
+/// Enough that the disk, and not the beginning, decides.
+fn appends(group: usize) -> usize {
+    if group == 1 { APPENDS / 10 } else { APPENDS.max(400 * group) }
+}
+
+/// So many writers, each of its own stream: appends a second, and how many were in a group.
+async fn journal(kind: Kind, writers: usize, each: usize) -> (f64, f64) {
+    let folder = folder("commit");
+    let journal = Journal::open(store(folder.path(), kind), JournalOptions::default()).expect("a journal");
+    let watch = Stopwatch::start();
+    let tasks = (0..writers).map(|_| {
+        let journal = journal.clone();
+        tokio::spawn(async move {
+            let stream = stream();
+            let mut previous = [0; 32];
+            for version in 0..each as u64 {
+                let append = append(&stream, version, previous);
+                previous = append.record.as_ref().map_or(previous, |record| record.hash);
+                journal.commit(append).await.expect("a commit");
+            }
+        })
+    });
+    for writer in futures::future::join_all(tasks.collect::<Vec<_>>()).await {
+        writer.expect("a writer");
+    }
+    let took = watch.elapsed();
+    let stats = journal.stats();
+    journal.close().await.expect("a clean end");
+    (rate(each * writers, took), stats.appends as f64 / stats.groups as f64)
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// The same keys and values as the journal writes, handed to the engine by one thread and nothing else: a record for
@@ -66,7 +98,7 @@ fn bare(kind: Kind, waiting: usize) -> f64 {
     let folder = folder("bare");
     let store = store(folder.path(), kind);
     let streams: Vec<Uuid> = (0..waiting).map(|_| Uuid::from_u128(rand::random())).collect();
-    let batches = (if waiting == 1 { APPENDS / 10 } else { APPENDS }) / waiting;
+    let batches = appends(waiting) / waiting;
     let prepared: Vec<Batch> = (0..batches as u64)
         .map(|version| {
             let mut batch = Batch::default();

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Engine;
 use crate::{
     activities,
-    clock::{Clock, Minter, Stopwatch},
+    clock::{Clock, Minter},
     entity::{TurnSource, TurnsOf},
     host::{EngineOptions, Host},
     intake,
@@ -134,6 +134,10 @@ impl EngineBuilder {
         let minter = self.minter.unwrap_or_else(|| Minter::new(self.clock.clone()));
         let pauses = Pauses::read(&self.journal)
             .map_err(|error| StartError(format!("which entities are paused cannot be read: {error}")))?;
+        let runner = Runner::new()
+            .map_err(|error| StartError(format!("the threads that read cannot be made: {error}")))?;
+        #[cfg(feature = "testing")]
+        let runner = runner.stepped(self.options.stepper.clone());
         let host = Arc::new(Host {
             pauses,
             journal: self.journal,
@@ -141,11 +145,7 @@ impl EngineBuilder {
             clock: self.clock,
             minter,
             tenants: Tenants::new(self.tenants),
-            runner: Runner {
-                watch: Stopwatch::start(),
-                #[cfg(feature = "testing")]
-                stepper: self.options.stepper.clone(),
-            },
+            runner,
             options: self.options,
             draining: CancellationToken::new(),
         });
@@ -164,7 +164,6 @@ impl EngineBuilder {
             broken: broken.clone(),
             tasks: std::sync::Mutex::default(),
             gauges,
-            named: intake::Named::default(),
             trying: Trying::default(),
             replay: replay::Run::default(),
             reports_dropped: std::sync::atomic::AtomicU64::new(0),

@@ -69,7 +69,7 @@ impl From<conversation::Rejection> for Problem {
                 );
                 Self::with(Kind::IllegalMove, detail).legal_moves(legal)
             }
-            Rejection::Closed | Rejection::Exists => Self::with(Kind::Conflict, text),
+            Rejection::Closed | Rejection::Exists | Rejection::Nameless => Self::with(Kind::Conflict, text),
             Rejection::Unknown => Self::unknown("conversation"),
             Rejection::Invalid { field, .. } => Self::invalid(field, text),
             Rejection::NoAddress { .. } => Self::invalid("channel", text),

@@ -124,10 +124,14 @@ impl Queue {
         if waiting.closing {
             return Err(Closed);
         }
+        // The committer sleeps only where nothing waits; to wake it costs a call to the system.
+        let asleep = waiting.jobs.is_empty();
         waiting.bytes += bytes;
         waiting.jobs.push_back(Job { prepared, reply, bytes, since: machine_now(), _room: room });
         drop(waiting);
-        self.changed.notify_one();
+        if asleep {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 

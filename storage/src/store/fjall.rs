@@ -288,8 +288,9 @@ fn wait_for_backlog(open: &Open) -> Result<(), Error> {
 
 fn open_engine(path: &Path, folder: &Folder, options: &StoreOptions) -> Result<Open, StoreError> {
     let cache_bytes = options.cache_bytes.max(1 << 20);
-    // One that is filled and up to two that are written. The larger they are, the less is merged later.
-    let memory_table_bytes = (cache_bytes / 4).clamp(1 << 20, 64 << 20);
+    // One that is filled and up to two that are written. The larger they are, the less is merged later, and the longer
+    // it takes to read them back at a start.
+    let memory_table_bytes = (cache_bytes / 4 * 3).clamp(1 << 20, 64 << 20);
     let mut tries = 0;
     loop {
         tries += 1;

@@ -70,6 +70,9 @@ pub(super) fn receive(
     if is_too_late(facts, &inbound, cx) {
         return Err(Rejection::Closed);
     }
+    if is_nameless(facts, &inbound, &customer) {
+        return Err(Rejection::Nameless);
+    }
     let mut draft = Draft::new(facts, cx);
     draft.record(received(&inbound, &customer, cx));
     draft.record_any(newly_known(facts, customer, cx));
@@ -104,6 +107,12 @@ fn is_too_late(facts: &Facts, inbound: &Inbound, cx: &Context<'_>) -> bool {
     let waited = |resolved_at| inbound.received_at.since(resolved_at);
     let past_window = facts.resolved_at.is_some_and(|at| waited(at) > cx.policy.reopen_window);
     past_window && inbound.thread != Some(facts.id)
+}
+
+/// A name comes with the message, and nobody here knows whether the customer has one already.
+fn is_nameless(facts: &Facts, inbound: &Inbound, customer: &CustomerCard) -> bool {
+    let has_name = customer.id == facts.customer.id && facts.customer.name.is_some();
+    inbound.name.is_some() && customer.name.is_none() && !has_name
 }
 
 fn received(inbound: &Inbound, customer: &CustomerCard, cx: &Context<'_>) -> Event {

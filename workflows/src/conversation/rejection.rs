@@ -23,6 +23,10 @@ pub enum Rejection {
     /// There is no such conversation.
     #[error("there is no such conversation")]
     Unknown,
+    /// The message says what its sender is called, and neither the command nor the conversation has a name of that
+    /// customer: perhaps the customer has none, and must hear of it before the message is taken.
+    #[error("the customer's name is not known here")]
+    Nameless,
     /// The id is in use already, by a conversation that began otherwise.
     #[error("this conversation exists already")]
     Exists,

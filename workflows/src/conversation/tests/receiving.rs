@@ -4,12 +4,13 @@ use super::fixtures::*;
 use crate::{
     activity::ConversationActivity,
     conversation::{
-        Conversation, Deadline, Event, Move, Opening, Rejection, Status, WhyChannel, command::Command,
+        Conversation, CustomerCard, Deadline, Event, Move, Opening, Rejection, Status, WhyChannel,
+        command::Command,
     },
     ids::{ConversationId, CustomerId},
     message::{Address, Channel, Inbound, Outbound},
     policy::Policy,
-    scenario::{id, moment},
+    scenario::{Outcome, id, moment},
     sla::ClockKind,
     workflow::{By, Claim, Workflow},
 };
@@ -252,6 +253,36 @@ fn a_name_that_was_missing_is_taken_up_and_one_that_is_known_stays() {
     };
     let outcome = given(waiting()).when(command);
     assert_eq!(facts(outcome.state()).customer, ada());
+}
+
+#[test]
+fn a_senders_name_is_first_told_to_a_customer_who_may_have_none() {
+    let message = Inbound { name: Some("Amara".to_owned()), ..sms(2) };
+    let receive = |id: CustomerId, name: Option<&str>| Command::Receive {
+        conversation_id: this(),
+        inbound: Box::new(message.clone()),
+        customer: CustomerCard { id, name: name.map(str::to_owned), language: None },
+        opening: None,
+    };
+    let (owner, stranger) = (ada().id, CustomerId(id(3)));
+    let nameless = Event::Opened {
+        at: moment("08:00"),
+        id: this(),
+        customer: CustomerCard { name: None, ..ada() },
+        channel: Channel::Sms,
+        subject: None,
+        follow_up_of: None,
+        priority: None,
+    };
+    given([nameless.clone()]).when(receive(owner, None)).then_rejected(Rejection::Nameless);
+    given(waiting()).when(receive(stranger, None)).then_rejected(Rejection::Nameless);
+    let known = |outcome: Outcome<Conversation>| {
+        let received = matches!(outcome.decision().events[..], [Event::MessageReceived { .. }, ..]);
+        received.then(|| facts(outcome.state()).customer.name.clone()).flatten()
+    };
+    let amara = Some("Amara".to_owned());
+    assert_eq!(known(given([nameless]).when(receive(owner, amara.as_deref()))), amara);
+    assert_eq!(known(given(waiting()).when(receive(owner, None))), ada().name, "known here already");
 }
 
 #[test]
