@@ -20,6 +20,8 @@ use throughline_workflows::{
 pub(crate) struct Seen {
     /// How many have each status.
     pub(crate) by_status: BTreeMap<&'static str, u64>,
+    /// How many of their customers wait for us, or cannot be reached.
+    pub(crate) listed: u64,
     /// How many of their customers wait for us.
     pub(crate) waiting: u64,
     /// How many of those will be written to in time.
@@ -63,6 +65,7 @@ impl Seen {
     }
 
     fn hear(&mut self, row: &WaitingRow, now: Timestamp) {
+        self.listed += 1;
         if let Some(since) = row.since() {
             self.waiting += 1;
             self.silent_since = Some(self.silent_since.map_or(since, |earliest| earliest.min(since)));

@@ -115,8 +115,14 @@ pub(crate) fn no_rows() -> Rows {
 
 /// A row touched by a batch.
 struct Change {
-    former_order: Option<u64>,
+    former: Option<Place>,
     row: Option<AnyRow>,
+}
+
+/// Where a row stands.
+struct Place {
+    order: u64,
+    owner: Option<Uuid>,
 }
 
 /// Rows touched by a batch.
@@ -238,7 +244,10 @@ pub(crate) fn fold_batch(
         let view = views[*place];
         *changed.entry(*place).or_default() += u64::from(change.row.is_some());
         let encoded = change.row.as_ref().and_then(|row| view.encode(row));
-        match (encoded, change.former_order) {
+        let owner = change.row.as_ref().and_then(|row| view.owner(row));
+        let former_owner = change.former.as_ref().and_then(|former| former.owner);
+        let handed_over = handed_over(&stored(view), (tenant.as_str(), *entity), former_owner, owner);
+        match (encoded, change.former.map(|former| former.order)) {
             (Some((_, row)), _) if row.len() > ROW_BYTES_MAX => {
                 // One row that does not fit must not keep all lists from going on: it stays as it was.
                 let error = format!("its row of {} bytes is larger than a row may be", row.len());
@@ -246,11 +255,13 @@ pub(crate) fn fold_batch(
             }
             (Some((order, row)), former) => {
                 rows.extend(stored(view).put(tenant.as_str(), *entity, former, order, row));
+                rows.extend(handed_over);
                 known.put(key, change.row.map(|row| (order, row)));
             }
             (None, former) => {
                 let removed = former.map(|former| stored(view).remove(tenant.as_str(), *entity, former));
                 rows.extend(removed.into_iter().flatten());
+                rows.extend(handed_over);
                 known.put(key, None);
             }
         }
@@ -295,12 +306,26 @@ fn fold_record(
                     .map(|row| view.decode(&row.bytes).map(|decoded| (row.order, decoded)))
                     .transpose()?,
             };
-            let (former_order, row) = row.unzip();
-            vacant.insert(Change { former_order, row })
+            let former = row.as_ref().map(|(order, row)| Place { order: *order, owner: view.owner(row) });
+            vacant.insert(Change { former, row: row.map(|(_, row)| row) })
         }
     };
     change.row = view.fold(change.row.take(), events, told)?;
     Ok(())
+}
+
+/// What is written where a row is another's than it was.
+fn handed_over(
+    view: &projections::View,
+    (tenant, entity): (&str, Uuid),
+    former: Option<Uuid>,
+    owner: Option<Uuid>,
+) -> Vec<RowChange> {
+    if former == owner {
+        return Vec::new();
+    }
+    let taken = former.map(|former| view.disown(tenant, former, entity));
+    taken.into_iter().chain(owner.map(|owner| view.own(tenant, owner, entity))).collect()
 }
 
 /// A view as it is stored.

@@ -23,7 +23,10 @@ use super::{
     webhooks::is_direct,
 };
 
-pub(super) use self::{gather::OfTenants, tally::Tally};
+pub(super) use self::{
+    gather::{OfTenants, of_conversations},
+    tally::Tally,
+};
 
 /// The media type of the text form.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -15,8 +15,8 @@ use throughline_actors::{
 use throughline_workflows::{
     conversation::{self, Conversation, standing::Standing},
     customer,
-    ids::{ConversationId, CustomerId},
-    views::inbox::{Filter, Inbox, InboxRow},
+    ids::ConversationId,
+    views::inbox::Inbox,
     workflow::{By, Cause, CauseKind},
 };
 
@@ -76,10 +76,8 @@ async fn look(attempt: &Attempt) -> Result<Vec<ConversationId>, String> {
     let views = attempt.engine.views();
     let durable = attempt.engine.status().seq;
     views.wait_for(durable, CATCH_UP).await.map_err(|error| error.to_string())?;
-    let theirs = Filter { customer_id: Some(CustomerId(attempt.entity)), ..Filter::default() };
-    let wanted = move |row: &InboxRow| theirs.matches(row);
-    let page = views.page::<Inbox>(&attempt.tenant, 0, usize::MAX, wanted).await;
-    page.map(|page| page.items.iter().map(|row| row.id).collect()).map_err(|error| error.to_string())
+    let rows = views.owned::<Inbox>(&attempt.tenant, attempt.entity).await;
+    rows.map(|rows| rows.iter().map(|row| row.id).collect()).map_err(|error| error.to_string())
 }
 
 async fn tell(id: ConversationId, standing: Box<Standing>, attempt: &Attempt) -> Result<(), NotTold> {

@@ -1,7 +1,7 @@
 //! Views: one row for each entity, kept in an order, made from the feed and never the truth.
 //!
 //! A view has an index, in which rows stand newest first, and for each entity a pointer to where in that order its
-//! row is. Rows change through [`crate::append::Append::rows`], in the commit that also moves the view's
+//! row is. Where rows belong to somebody, a key for each says so. Rows change through [`crate::append::Append::rows`], in the commit that also moves the view's
 //! checkpoint, so that a crash neither loses nor repeats a change. A view whose shape changes gets a new revision,
 //! is made anew beside the old one, and the old one's rows are removed.
 
@@ -16,6 +16,7 @@ use crate::wire;
 
 pub(crate) const INDEX: u8 = b'i';
 pub(crate) const POINTER: u8 = b'p';
+pub(crate) const OWNED: u8 = b'o';
 
 /// A view, in one of its revisions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +66,35 @@ impl View {
     #[must_use]
     pub fn remove(&self, tenant: &str, entity: Uuid, former: u64) -> Vec<RowChange> {
         vec![remove(self.index(tenant, former, entity)), remove(self.pointer(tenant, entity))]
+    }
+
+    /// What notes whose the row of an entity is, so that [`View::owned`] finds it.
+    #[must_use]
+    pub fn own(&self, tenant: &str, owner: Uuid, entity: Uuid) -> RowChange {
+        put(self.ownership(tenant, owner, entity), Vec::new())
+    }
+
+    /// What takes back that the row of an entity is this owner's.
+    #[must_use]
+    pub fn disown(&self, tenant: &str, owner: Uuid, entity: Uuid) -> RowChange {
+        remove(self.ownership(tenant, owner, entity))
+    }
+
+    /// The entities whose rows are this owner's, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the engine cannot read or a key is damaged.
+    pub fn owned(&self, journal: &Journal, tenant: &str, owner: Uuid) -> Result<Vec<Uuid>, ReadError> {
+        let mut prefix = self.rows_of(tenant, OWNED);
+        prefix.extend_from_slice(owner.as_bytes());
+        let to = keys::after_prefix(prefix.clone());
+        let (low, high) = keys::half_open(&prefix, &to);
+        let owned = journal.rows(low, high).map(|pair| {
+            let (key, _) = pair?;
+            let entity = Uuid::from_slice(&key[prefix.len()..]);
+            entity.map_err(|_| Damage::at(&key, "not the key of whose a row is").into())
+        });
+        owned.collect()
     }
 
     /// What notes that the view holds everything up to `seq`.
@@ -176,6 +206,13 @@ impl View {
 
     fn pointer(&self, tenant: &str, entity: Uuid) -> Vec<u8> {
         let mut key = self.rows_of(tenant, POINTER);
+        key.extend_from_slice(entity.as_bytes());
+        key
+    }
+
+    fn ownership(&self, tenant: &str, owner: Uuid, entity: Uuid) -> Vec<u8> {
+        let mut key = self.rows_of(tenant, OWNED);
+        key.extend_from_slice(owner.as_bytes());
         key.extend_from_slice(entity.as_bytes());
         key
     }

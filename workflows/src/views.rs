@@ -53,6 +53,17 @@ pub trait View: Send + Sync + 'static {
 
     /// The row's place in the list: the greatest comes first.
     fn order(row: &Self::Row) -> u64;
+
+    /// Whose the row is, where rows are looked up by that.
+    fn owner(_row: &Self::Row) -> Option<Uuid> {
+        None
+    }
+
+    /// Whether the row is shown at all. Those that are not come last in the order, and are kept only to be folded on:
+    /// whoever reads the list stops at the first of them, however many there are.
+    fn is_listed(_row: &Self::Row) -> bool {
+        true
+    }
 }
 
 /// Where and why an event happened.

@@ -1,6 +1,6 @@
 //! Lists as they are read: a page of one, one row of one, and waiting until it shows one's own write.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use throughline_storage::{codec, journal::Journal, projections};
 use throughline_workflows::{ids::TenantId, views::View};
@@ -65,7 +65,7 @@ impl Views {
         }
     }
 
-    /// Rows that `wanted` keeps, in the view's order, `skip` of them passed over and at most `take` returned.
+    /// Listed rows that `wanted` keeps, in the view's order, `skip` of them passed over and at most `take` returned.
     ///
     /// # Errors
     /// [`ViewError::Unreadable`] if the store cannot be read.
@@ -87,6 +87,9 @@ impl Views {
                 after = Some((last.order, last.entity));
                 for stored in window {
                     let row = codec::decode::<V::Row>(&stored.bytes).map_err(unreadable)?;
+                    if !V::is_listed(&row) {
+                        return Ok(page);
+                    }
                     if wanted(&row) {
                         if page.total >= skip && page.items.len() < take {
                             page.items.push(row);
@@ -99,14 +102,33 @@ impl Views {
         self.runner.read(page).await.map_err(ViewError::Unreadable)?
     }
 
-    /// The first row in the view's order; none where there is none.
+    /// The first listed rows in the view's order, at most `most` of them. No more are read than that.
     ///
     /// # Errors
     /// [`ViewError::Unreadable`] if the store cannot be read.
-    pub fn first<V: View>(&self, tenant: &TenantId) -> Result<Option<V::Row>, ViewError> {
+    pub fn first<V: View>(&self, tenant: &TenantId, most: usize) -> Result<Vec<V::Row>, ViewError> {
         let view = projections::View::new(V::NAME, V::REVISION);
-        let first = view.page(&self.journal, tenant.as_str(), None, 1).map_err(unreadable)?;
-        first.first().map(|row| codec::decode(&row.bytes).map_err(unreadable)).transpose()
+        let rows = view.page(&self.journal, tenant.as_str(), None, most).map_err(unreadable)?;
+        let rows = rows.iter().map(|row| codec::decode(&row.bytes).map_err(unreadable));
+        rows.filter(|row| row.as_ref().map_or(true, V::is_listed)).collect()
+    }
+
+    /// The listed rows that are somebody's, in the view's order. No others are read.
+    ///
+    /// # Errors
+    /// [`ViewError::Unreadable`] if the store cannot be read.
+    pub async fn owned<V: View>(&self, tenant: &TenantId, owner: Uuid) -> Result<Vec<V::Row>, ViewError> {
+        let (views, tenant) = (self.clone(), tenant.clone());
+        let read = move || {
+            let view = projections::View::new(V::NAME, V::REVISION);
+            let mut rows = Vec::new();
+            for entity in view.owned(&views.journal, tenant.as_str(), owner).map_err(unreadable)? {
+                rows.extend(views.row::<V>(&tenant, entity)?.filter(V::is_listed));
+            }
+            rows.sort_by_key(|row| Reverse(V::order(row)));
+            Ok(rows)
+        };
+        self.runner.read(read).await.map_err(ViewError::Unreadable)?
     }
 
     /// One entity's row.

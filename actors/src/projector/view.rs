@@ -26,6 +26,8 @@ pub(crate) trait AnyView: Send + Sync {
     fn decode(&self, row: &[u8]) -> Result<AnyRow, String>;
     /// The row after the record's events.
     fn fold(&self, row: Option<AnyRow>, events: &dyn Any, told: &Told<'_>) -> Result<Option<AnyRow>, String>;
+    /// Whose a row is.
+    fn owner(&self, row: &AnyRow) -> Option<Uuid>;
     /// A row's order, and the row as it is stored.
     fn encode(&self, row: &AnyRow) -> Option<(u64, Vec<u8>)>;
 }
@@ -90,6 +92,10 @@ impl<V: View> AnyView for ViewOf<V> {
             row = V::fold(row, event, &meta);
         }
         Ok(row.map(|row| Box::new(row) as AnyRow))
+    }
+
+    fn owner(&self, row: &AnyRow) -> Option<Uuid> {
+        row.downcast_ref::<V::Row>().and_then(V::owner)
     }
 
     fn encode(&self, row: &AnyRow) -> Option<(u64, Vec<u8>)> {

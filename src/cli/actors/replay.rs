@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,9 +33,10 @@ const DIFFERENCES: Rows = Rows(&[
 
 /// Which entities, and why.
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(group(ArgGroup::new("which").args(["kind", "all"]).required(true).multiple(true)))]
 pub(super) struct Replay {
     /// What it is, for example conversation or customer; with --all only those of this kind are compared
-    #[arg(required_unless_present = "all")]
     kind: Option<String>,
 
     /// Its id

@@ -160,21 +160,27 @@ pub(super) async fn rows(
     sort: Sort,
     paging: Paging,
 ) -> Result<Listed<Value>, Problem> {
-    let viewer = caller.clone();
+    let (viewer, customer) = (caller.clone(), filter.customer_id);
     let wanted = move |row: &InboxRow| {
         let visible = reach == Reach::All
             || viewer.owns_conversation(row.id, row.assigned_agent_id, row.assigned_team_id);
         visible && filter.matches(row)
     };
     let views = edge.engine.views();
-    if sort == Sort::NewestActivity {
+    if customer.is_none() && sort == Sort::NewestActivity {
         let page = views.page::<Inbox>(&caller.tenant, paging.skip(), paging.take(), wanted).await?;
         return Ok(paging.listed(page.items.iter().map(InboxRow::to_json).collect(), page.total));
     }
-    let mut all = views.page::<Inbox>(&caller.tenant, 0, usize::MAX, wanted).await?;
-    all.items.sort_by(|a, b| sort.compare(a, b));
-    let page = all.items.iter().skip(paging.skip()).take(paging.take());
-    Ok(paging.listed(page.map(InboxRow::to_json).collect(), all.total))
+    let mut all = match customer {
+        Some(customer) => {
+            let theirs = views.owned::<Inbox>(&caller.tenant, customer.0).await?;
+            theirs.into_iter().filter(wanted).collect()
+        }
+        None => views.page::<Inbox>(&caller.tenant, 0, usize::MAX, wanted).await?.items,
+    };
+    all.sort_by(|a, b| sort.compare(a, b));
+    let page = all.iter().skip(paging.skip()).take(paging.take());
+    Ok(paging.listed(page.map(InboxRow::to_json).collect(), all.len()))
 }
 
 async fn whole(edge: &Edge, caller: &Caller, id: Uuid) -> Result<Json<Value>, Problem> {

@@ -353,13 +353,10 @@ async fn readable(edge: &Edge, caller: &Caller, id: Uuid) -> Result<CustomerRow,
     let row = present::<Customers>(edge, &caller.tenant, id).await?;
     let row = row.ok_or_else(|| Problem::unknown("customer"))?;
     if reach == Reach::Own {
-        let viewer = caller.clone();
-        let theirs = move |row: &InboxRow| {
-            row.customer.id.0 == id
-                && viewer.owns_conversation(row.id, row.assigned_agent_id, row.assigned_team_id)
-        };
-        let found = edge.engine.views().page::<Inbox>(&caller.tenant, 0, 1, theirs).await?;
-        caller.must_with(Action::Read, found.total > 0)?;
+        let theirs = edge.engine.views().owned::<Inbox>(&caller.tenant, id).await?;
+        let is_own =
+            |row: &InboxRow| caller.owns_conversation(row.id, row.assigned_agent_id, row.assigned_team_id);
+        caller.must_with(Action::Read, theirs.iter().any(is_own))?;
     }
     Ok(row)
 }

@@ -25,9 +25,10 @@ use super::{
         Edge,
         auth::Caller,
         extract::{Asked, Listed, Paging, PagingParams},
+        metrics,
         problem::Problem,
     },
-    system::tenant_or_all,
+    system::{read, tenant_or_all},
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Edge>> {
@@ -73,6 +74,9 @@ pub(in crate::http) struct SilentCustomer {
 }
 
 /// Who waits for us, the longest first, over all tenants that the caller may see; and who cannot be reached.
+///
+/// Only what stands on the page is read. The total is as it was last counted, which is now unless there are thousands
+/// of conversations, and then a minute ago at most.
 #[utoipa::path(
     get, path = "/api/v1/system/silences", tag = "system", params(WantedSilences, PagingParams),
     responses((status = 200, body = Listed<SilentCustomer>), Problem)
@@ -85,17 +89,24 @@ async fn silences(
 ) -> Result<Json<Listed<SilentCustomer>>, Problem> {
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
-    let (engine, now) = (&edge.engine, edge.engine.now());
-    let (mut rows, mut total) = (Vec::new(), 0);
-    for tenant in tenant.map_or_else(|| engine.tenants(), |tenant| vec![tenant]) {
-        let up_to = paging.skip().saturating_add(paging.take());
-        let page = engine.views().page::<Waiting>(&tenant, 0, up_to, WaitingRow::is_listed).await?;
-        total += page.total;
-        rows.extend(page.items.iter().filter_map(|row| silence_of(engine, &tenant, row, now)));
-    }
-    // Each tenant's rows come in this order, so what stands on this page is among the first of each.
-    rows.sort_by_key(|row| row.waiting_since.unwrap_or(Timestamp::from_millis(u64::MAX)));
-    let rows = rows.into_iter().skip(paging.skip()).take(paging.take()).collect();
+    let tenants = tenant.map_or_else(|| edge.engine.tenants(), |tenant| vec![tenant]);
+    let counted = metrics::of_conversations(&edge).await?;
+    let total = counted.iter().filter(|(tenant, _)| tenants.contains(tenant)).map(|(_, seen)| seen.listed);
+    let total = usize::try_from(total.sum::<u64>()).unwrap_or(usize::MAX);
+    let (engine, now) = (edge.engine.clone(), edge.engine.now());
+    let rows = read(move || {
+        let mut rows = Vec::new();
+        for tenant in tenants {
+            let first = engine.views().first::<Waiting>(&tenant, paging.skip().saturating_add(paging.take()));
+            let first = first.map_err(|error| error.to_string())?;
+            rows.extend(first.iter().filter_map(|row| silence_of(&engine, &tenant, row, now)));
+        }
+        // Each tenant's rows come in this order, so what stands on this page is among the first of each.
+        rows.sort_by_key(|row| row.waiting_since.unwrap_or(Timestamp::from_millis(u64::MAX)));
+        Ok(rows.into_iter().skip(paging.skip()).take(paging.take()).collect::<Vec<_>>())
+    });
+    let rows = rows.await?;
+    let total = total.max(paging.skip() + rows.len());
     Ok(Json(paging.listed(rows, total)))
 }
 
@@ -109,8 +120,9 @@ pub(super) fn longest(
     let tenants = tenant.map_or_else(|| engine.tenants(), |tenant| vec![tenant.clone()]);
     let mut longest: Option<SilentCustomer> = None;
     for tenant in tenants {
-        let row = engine.views().first::<Waiting>(&tenant).map_err(|error| error.to_string())?;
-        let Some(silence) = row.and_then(|row| silence_of(engine, &tenant, &row, now)) else { continue };
+        let first = engine.views().first::<Waiting>(&tenant, 1).map_err(|error| error.to_string())?;
+        let row = first.first();
+        let Some(silence) = row.and_then(|row| silence_of(engine, &tenant, row, now)) else { continue };
         let Some(since) = silence.waiting_since else { continue };
         let is_longer =
             |longest: &SilentCustomer| longest.waiting_since.is_none_or(|longest| since < longest);

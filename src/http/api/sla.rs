@@ -130,8 +130,7 @@ async fn silent(
     let (viewer, now) = (caller.clone(), edge.engine.now());
     let wanted = move |row: &WaitingRow| {
         let Some(facts) = row.facts() else { return false };
-        row.is_listed()
-            && reachable.is_none_or(|reachable| reachable != row.is_unreachable())
+        reachable.is_none_or(|reachable| reachable != row.is_unreachable())
             && (reach == Reach::All
                 || viewer.owns_conversation(facts.id, facts.assigned_agent, facts.assigned_team))
     };

@@ -144,7 +144,7 @@ async fn of_pending_work(edge: &Edge, registry: &mut Registry) -> Result<(), Pro
 pub(in crate::http) type OfTenants = Vec<(TenantId, Seen)>;
 
 /// What the conversations of all tenants add up to, as it is now or, where they are many, as it was a moment ago.
-async fn of_conversations(edge: &Edge) -> Result<Arc<OfTenants>, Problem> {
+pub(in crate::http) async fn of_conversations(edge: &Edge) -> Result<Arc<OfTenants>, Problem> {
     let engine = edge.engine.clone();
     let walk = async move {
         let mut all = Vec::new();

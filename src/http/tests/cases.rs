@@ -502,6 +502,19 @@ async fn who_waits_is_listed_apart_from_who_cannot_be_reached() {
 }
 
 #[tokio::test]
+async fn whoever_was_answered_no_longer_stands_among_the_silent() {
+    let world = World::delivering().await;
+    let id = world.conversation().await;
+    let listed = async || {
+        let list = world.shown("/api/v1/system/silences").await;
+        (list["items"].as_array().unwrap().len(), list["total"].clone())
+    };
+    assert_eq!(listed().await, (1, json!(1)));
+    world.done(&format!("/api/v1/conversations/{id}/resolve"), json!({ "outcome": "answered" })).await;
+    assert_eq!(listed().await, (0, json!(0)));
+}
+
+#[tokio::test]
 async fn only_a_persons_message_that_did_not_get_through_is_sent_again() {
     let world = World::delivering().await;
     let id = world.conversation().await;

@@ -17,7 +17,7 @@ use crate::envelope::{EnvelopeError, Record, Snapshot, indexed};
 use crate::feed::{self, FeedGroup};
 use crate::journal::Head;
 use crate::keys;
-use crate::projections::{INDEX, POINTER};
+use crate::projections::{INDEX, OWNED, POINTER};
 use crate::store::{Pair, Store};
 use crate::streams;
 use crate::{activities, claims, dead_letters, inbox, timers, wire};
@@ -336,6 +336,13 @@ impl Look<'_> {
                 let pointer = self.store.get(&[view, &[POINTER], entity].concat())?;
                 let order: Vec<u8> = order.iter().map(|byte| !byte).collect();
                 if pointer == Some(order) { Ok(()) } else { Err(damaged("nothing points to this row")) }
+            }
+            Some((&OWNED, place)) if place.len() == 16 + 16 => {
+                let entity = &place[16..];
+                match self.store.get(&[view, &[POINTER], entity].concat())? {
+                    Some(_) => Ok(()),
+                    None => Err(damaged("it says whose a row is that is not there")),
+                }
             }
             _ => Err(damaged("not the key of a row")),
         }

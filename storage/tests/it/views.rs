@@ -48,6 +48,24 @@ async fn rows_stand_newest_first_and_move_with_their_entity() {
 }
 
 #[tokio::test]
+async fn rows_are_found_by_whose_they_are() {
+    let journal = open(&MemoryStore::new());
+    let view = View::new("inbox", 1);
+    let id = Uuid::from_u128;
+    let (ada, bob) = (id(100), id(101));
+    for (entity, owner) in [(3, ada), (1, ada), (2, bob), (u128::MAX, ada)] {
+        write(&journal, vec![view.own("acme", owner, id(entity))]).await;
+    }
+    write(&journal, vec![view.own("acmes", ada, id(7)), View::new("inbox", 2).own("acme", ada, id(8))]).await;
+    assert_eq!(view.owned(&journal, "acme", ada).unwrap(), vec![id(1), id(3), id(u128::MAX)]);
+    write(&journal, vec![view.disown("acme", ada, id(3)), view.own("acme", bob, id(3))]).await;
+    assert_eq!(view.owned(&journal, "acme", ada).unwrap(), vec![id(1), id(u128::MAX)]);
+    assert_eq!(view.owned(&journal, "acme", bob).unwrap(), vec![id(2), id(3)]);
+    assert!(view.owned(&journal, "acme", id(102)).unwrap().is_empty());
+    assert_eq!(view.page(&journal, "acme", None, 10).unwrap(), vec![]);
+}
+
+#[tokio::test]
 async fn a_page_goes_on_within_one_order() {
     let journal = open(&MemoryStore::new());
     let view = View::new("inbox", 1);

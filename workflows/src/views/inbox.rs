@@ -145,7 +145,7 @@ words! {
 
 impl View for Inbox {
     const NAME: &'static str = "inbox";
-    const REVISION: u16 = 2;
+    const REVISION: u16 = 3;
 
     type Source = Conversation;
     type Row = InboxRow;
@@ -159,6 +159,10 @@ impl View for Inbox {
 
     fn order(row: &InboxRow) -> u64 {
         row.last_activity_at.as_millis()
+    }
+
+    fn owner(row: &InboxRow) -> Option<Uuid> {
+        Some(row.customer.id.0)
     }
 }
 

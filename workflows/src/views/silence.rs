@@ -24,7 +24,7 @@ pub struct WaitingRow {
 impl View for Waiting {
     const NAME: &'static str = "waiting";
     // Rows hold the workflow's state: another STATE_REVISION there is another revision here.
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Conversation;
     type Row = WaitingRow;
@@ -36,8 +36,13 @@ impl View for Waiting {
     }
 
     fn order(row: &WaitingRow) -> u64 {
-        // Whoever waits longest comes first; whoever does not wait, last.
-        row.since().map_or(0, |since| u64::MAX - since.as_millis())
+        // Whoever waits longest comes first; then whom nothing reaches.
+        row.since().map_or(row.is_unreachable().into(), |since| u64::MAX - since.as_millis())
+    }
+
+    /// Whether the customer waits for us, or cannot be told what they should be told.
+    fn is_listed(row: &WaitingRow) -> bool {
+        row.since().is_some() || row.is_unreachable()
     }
 }
 
@@ -55,11 +60,6 @@ impl WaitingRow {
     /// By when we mean to write to a customer who waits, and by when they must have heard from us.
     pub fn next_update(&self) -> Option<(Timestamp, Timestamp)> {
         self.facts().and_then(silence::clock).map(|clock| (clock.write_at, clock.due_at))
-    }
-
-    /// Whether the customer waits for us, or cannot be told what they should be told.
-    pub fn is_listed(&self) -> bool {
-        self.since().is_some() || self.is_unreachable()
     }
 
     /// Whether no channel is left by which the customer can be reached.

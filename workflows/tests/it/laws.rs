@@ -20,8 +20,10 @@ use throughline_workflows::{
     schedule::Schedule,
     team::Team,
     time::{Span, Timestamp},
-    workflow::{By, Context, Decision, Workflow},
+    views::{EventMeta, View, silence::Waiting},
+    workflow::{By, Cause, CauseKind, Context, Decision, Workflow},
 };
+use uuid::Uuid;
 
 use crate::commands::{self, Step, start};
 
@@ -177,6 +179,31 @@ fn timers_come_to_rest<W: Workflow>(state: &W::State, now: Timestamp, policies: 
     }
 }
 
+/// Whoever reads a list stops at the first row that is not shown.
+fn listed_come_first<V: View>(events: &[<V::Source as Workflow>::Event]) {
+    let (by, cause) = (By::engine(), Cause { kind: CauseKind::Command, id: "c1".to_owned() });
+    let (mut row, mut last_listed, mut first_unlisted) = (None, u64::MAX, 0);
+    for (event, version) in events.iter().zip(1..) {
+        let meta = EventMeta {
+            entity: Uuid::nil(),
+            version,
+            index: 0,
+            seq: version,
+            at: start(),
+            by: &by,
+            cause: &cause,
+        };
+        row = V::fold(row, event, &meta);
+        let Some(row) = &row else { continue };
+        if V::is_listed(row) {
+            last_listed = last_listed.min(V::order(row));
+        } else {
+            first_unlisted = first_unlisted.max(V::order(row));
+        }
+    }
+    assert!(first_unlisted < last_listed, "a row that is not shown stands before one that is");
+}
+
 proptest! {
     // Its ways are many, and most defects were found on the rare ones.
     #![proptest_config(ProptestConfig::with_cases(1_500))]
@@ -194,6 +221,7 @@ proptest! {
             let resolved = state.facts().is_some_and(|facts| facts.status == Status::Resolved);
             prop_assert_eq!(resolved, state.facts().is_some_and(|facts| facts.resolved_at.is_some()));
         }
+        listed_come_first::<Waiting>(&events);
         // Every message to the customer has an id of its own.
         let ids: Vec<_> = events.iter().filter_map(queued).map(|(message, _)| message.message_id).collect();
         prop_assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
