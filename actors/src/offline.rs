@@ -67,7 +67,7 @@ pub struct Difference {
 pub struct Rebuilt {
     /// The view.
     pub view: &'static str,
-    /// Rows and pointers that were removed.
+    /// Keys of rows that were removed.
     pub removed: u64,
     /// Rows that were written; one that changed several times counts as often.
     pub written: u64,

@@ -171,7 +171,7 @@ impl View {
             .collect()
     }
 
-    /// Removes this revision of the view, its checkpoint first, and answers how many rows and pointers it had. It
+    /// Removes this revision of the view, its checkpoint first, and answers how many keys its rows had. It
     /// goes in small commits; one that is cut short is simply done again.
     ///
     /// # Errors
