@@ -94,11 +94,11 @@ fn median(mut figures: Vec<f64>) -> f64 {
 
 /// The same keys and values as the journal writes, handed to the engine by one thread and nothing else: a record for
 /// each of the streams, and one entry of the feed that names them.
-fn bare(kind: Kind, waiting: usize) -> f64 {
+fn bare(kind: Kind, group: usize) -> f64 {
     let folder = folder("bare");
     let store = store(folder.path(), kind);
-    let streams: Vec<Uuid> = (0..waiting).map(|_| Uuid::from_u128(rand::random())).collect();
-    let batches = appends(waiting) / waiting;
+    let streams: Vec<Uuid> = (0..group).map(|_| Uuid::from_u128(rand::random())).collect();
+    let batches = appends(group) / group;
     let prepared: Vec<Batch> = (0..batches as u64)
         .map(|version| {
             let mut batch = Batch::default();
@@ -108,8 +108,8 @@ fn bare(kind: Kind, waiting: usize) -> f64 {
                 batch.put(key, vec![7; disk::RECORD]);
             }
             batch.put(
-                [b"f", &(version * waiting as u64).to_be_bytes()[..]].concat(),
-                vec![7; (66 * waiting + 60).min(60_000)],
+                [b"f", &(version * group as u64).to_be_bytes()[..]].concat(),
+                vec![7; (66 * group + 60).min(60_000)],
             );
             batch.changes.sort();
             batch
@@ -119,7 +119,7 @@ fn bare(kind: Kind, waiting: usize) -> f64 {
     for batch in prepared {
         store.commit(batch).expect("a commit");
     }
-    let bare = rate(batches * waiting, watch.elapsed());
+    let bare = rate(batches * group, watch.elapsed());
     store.close().expect("a clean end");
     bare
 }

@@ -94,43 +94,41 @@ async fn silences(
     let total = counted.iter().filter(|(tenant, _)| tenants.contains(tenant)).map(|(_, seen)| seen.listed);
     let total = usize::try_from(total.sum::<u64>()).unwrap_or(usize::MAX);
     let (engine, now) = (edge.engine.clone(), edge.engine.now());
-    let rows = read(move || {
-        let mut rows = Vec::new();
-        for tenant in tenants {
-            let first = engine.views().first::<Waiting>(&tenant, paging.skip().saturating_add(paging.take()));
-            let first = first.map_err(|error| error.to_string())?;
-            rows.extend(first.iter().filter_map(|row| silence_of(&engine, &tenant, row, now)));
-        }
-        // Each tenant's rows come in this order, so what stands on this page is among the first of each.
-        rows.sort_by_key(|row| row.waiting_since.unwrap_or(Timestamp::from_millis(u64::MAX)));
-        Ok(rows.into_iter().skip(paging.skip()).take(paging.take()).collect::<Vec<_>>())
-    });
-    let rows = rows.await?;
-    let total = total.max(paging.skip() + rows.len());
+    let up_to = paging.skip().saturating_add(paging.take());
+    let first = read(move || first_of(&engine, &tenants, up_to, now)).await?;
+    // More may have come since they were counted.
+    let total = total.max(first.len());
+    let rows = first.into_iter().skip(paging.skip()).take(paging.take()).collect();
     Ok(Json(paging.listed(rows, total)))
 }
 
-/// The customer who has waited longest, of a tenant or of all; none while nobody waits. The row of each tenant's list
-/// that is first is that of who waits longest.
+/// The customer who has waited longest, of a tenant or of all; none while nobody waits.
 pub(super) fn longest(
     engine: &Engine,
     tenant: Option<&TenantId>,
     now: Timestamp,
 ) -> Result<Option<SilentCustomer>, String> {
     let tenants = tenant.map_or_else(|| engine.tenants(), |tenant| vec![tenant.clone()]);
-    let mut longest: Option<SilentCustomer> = None;
+    let first = first_of(engine, &tenants, 1, now)?.into_iter().next();
+    Ok(first.filter(|silence| silence.waiting_since.is_some()))
+}
+
+/// At most `most` of those who are listed, over these tenants: who waits longest first, and last whom nothing reaches.
+fn first_of(
+    engine: &Engine,
+    tenants: &[TenantId],
+    most: usize,
+    now: Timestamp,
+) -> Result<Vec<SilentCustomer>, String> {
+    let mut first = Vec::new();
     for tenant in tenants {
-        let first = engine.views().first::<Waiting>(&tenant, 1).map_err(|error| error.to_string())?;
-        let row = first.first();
-        let Some(silence) = row.and_then(|row| silence_of(engine, &tenant, row, now)) else { continue };
-        let Some(since) = silence.waiting_since else { continue };
-        let is_longer =
-            |longest: &SilentCustomer| longest.waiting_since.is_none_or(|longest| since < longest);
-        if longest.as_ref().is_none_or(is_longer) {
-            longest = Some(silence);
-        }
+        // Each tenant's rows come in this order, so the first of all are among the first of each.
+        let rows = engine.views().first::<Waiting>(tenant, most).map_err(|error| error.to_string())?;
+        first.extend(rows.iter().filter_map(|row| silence_of(engine, tenant, row, now)));
     }
-    Ok(longest)
+    first.sort_by_key(|silence| silence.waiting_since.unwrap_or(Timestamp::from_millis(u64::MAX)));
+    first.truncate(most);
+    Ok(first)
 }
 
 fn silence_of(

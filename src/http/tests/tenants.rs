@@ -234,6 +234,8 @@ async fn an_operator_sees_who_waits_over_all_tenants_and_others_only_their_own()
     assert_eq!(status["longest_silence"], all["items"][0], "the first of them is the longest");
     let second = world.get("/api/v1/system/silences?page=2&page_size=1").await.body;
     assert_eq!((of(&second), &second["total"]), (vec!["globex".to_owned()], &json!(2)));
+    let beyond = world.get("/api/v1/system/silences?page=9").await.body;
+    assert_eq!((of(&beyond), &beyond["total"]), (vec![], &json!(2)));
     let theirs = world.get("/api/v1/system/silences?tenant=globex").await.body;
     assert_eq!(of(&theirs), ["globex"]);
     serde_json::from_value::<silences::SilentCustomer>(theirs["items"][0].clone()).unwrap();
