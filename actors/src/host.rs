@@ -33,6 +33,16 @@ impl Host {
     pub(crate) fn policies(&self, tenant: &TenantId) -> Arc<Policies> {
         self.tenants.policies(tenant)
     }
+
+    /// Waits before something is tried again, in the machine's time, and answers whether it is to be: the wait ends at
+    /// once when the engine drains, and then nothing is begun any more.
+    pub(crate) async fn hold_off(&self, pause: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.draining.cancelled() => false,
+            () = self.runner.sleep(pause) => true,
+        }
+    }
 }
 
 /// A fault that a test may put into the engine: a turn for which it answers true panics.

@@ -220,10 +220,8 @@ async fn handle(shared: &Shared, queued: &Queued) -> Handled {
                 }
             }
             tracing::warn!(?refusal, tries, "a message could not be placed and is tried again");
-            tokio::select! {
-                biased;
-                () = shared.host.draining.cancelled() => return Handled::Placed,
-                () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
+            if !shared.host.hold_off(backoff::hand_over(tries)).await {
+                return Handled::Placed;
             }
         }
     }

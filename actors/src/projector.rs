@@ -58,10 +58,8 @@ pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
                 tracing::error!(%error, "views cannot be fed yet; lists that must be fresh answer 503")
             }
         }
-        tokio::select! {
-            biased;
-            () = shared.host.draining.cancelled() => return,
-            () = shared.host.runner.sleep(RETRY_PAUSE) => {}
+        if !shared.host.hold_off(RETRY_PAUSE).await {
+            return;
         }
     };
     projected.send_replace(projector.lowest());
@@ -77,11 +75,10 @@ pub(crate) async fn run(shared: Arc<Shared>, projected: watch::Sender<u64>) {
             Ok(false) => {}
             Err(error) => {
                 tracing::error!(%error, "views could not be fed and are fed again");
-                tokio::select! {
-                    biased;
-                    () = shared.host.draining.cancelled() => return,
-                    () = shared.host.runner.sleep(RETRY_PAUSE) => continue,
+                if !shared.host.hold_off(RETRY_PAUSE).await {
+                    return;
                 }
+                continue;
             }
         }
         let reached = projector.lowest();

@@ -86,11 +86,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Ok(Step::Draining) => {}
             Err(error) => {
                 tracing::error!(%error, "endpoints could not be told of events; tried again");
-                tokio::select! {
-                    biased;
-                    () = shared.host.draining.cancelled() => {}
-                    () = shared.host.runner.sleep(RETRY_PAUSE) => {}
-                }
+                shared.host.hold_off(RETRY_PAUSE).await;
             }
         }
         if shared.host.draining.is_cancelled() {
@@ -488,10 +484,8 @@ async fn tell(shared: &Shared, entity: &EntityRef, notices: Vec<Notice>) -> bool
                 return shared.bury_command(entity, version, &order, reason).await.is_some();
             }
         }
-        tokio::select! {
-            biased;
-            () = shared.host.draining.cancelled() => return false,
-            () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
+        if !shared.host.hold_off(backoff::hand_over(tries)).await {
+            return false;
         }
     }
 }

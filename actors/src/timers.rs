@@ -190,10 +190,8 @@ async fn fire(shared: &Shared, timer: Timer) {
                 return;
             }
             tracing::warn!(?refusal, tries, "a timer could not be delivered and is delivered again");
-            tokio::select! {
-                biased;
-                () = shared.host.draining.cancelled() => return,
-                () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
+            if !shared.host.hold_off(backoff::hand_over(tries)).await {
+                return;
             }
         }
     }

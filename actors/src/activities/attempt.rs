@@ -261,10 +261,8 @@ async fn hand_over(shared: &Shared, pending: &PendingActivity, receiver: &Entity
             }
         }
         tracing::warn!(?refusal, tries, "an outcome could not be handed over and is handed over again");
-        tokio::select! {
-            biased;
-            () = shared.host.draining.cancelled() => return,
-            () = shared.host.runner.sleep(backoff::hand_over(tries)) => {}
+        if !shared.host.hold_off(backoff::hand_over(tries)).await {
+            return;
         }
     }
 }
