@@ -329,11 +329,13 @@ fn follow(state: &State, decision: Decision<Conversation>, cx: &Context<'_>) -> 
         Err(decision) => return decision,
     };
     let silence = &draft.facts.silence;
-    let person = cx.by.kind == ByKind::Person && !draft.events().is_empty();
+    // A broken silence is noticed by whoever comes next, and is nobody's act.
+    let of_itself = |event: &Event| matches!(event, Event::SilenceBroken { .. });
+    let person = cx.by.kind == ByKind::Person && !draft.events().iter().all(of_itself);
     if person && (silence.updates > 0 || silence.alarmed) {
         draft.record(Event::PersonActed { at: cx.now });
     }
-    clocks::follow(state.facts(), &mut draft);
+    clocks::follow(state.facts(), person, &mut draft);
     // What this turn has made of it may be a silence that lasted too long: a late failure, a stricter policy.
     draft.record_any(silence::broken(&draft.facts, cx.now));
     let (silence, updates) = (&draft.facts.silence, draft.facts.clocks.updates);

@@ -21,7 +21,6 @@ use crate::{
     sla::{BreachReason, Clock, ClockKind},
     time::Timestamp,
     words::{Outcome, Severity, SlaTier},
-    workflow::ByKind,
 };
 
 mod explain;
@@ -124,8 +123,9 @@ impl Clocks {
     }
 }
 
-/// Draws the consequences of a turn for the clocks. `before` is the conversation as the turn found it.
-pub(super) fn follow(before: Option<&Facts>, draft: &mut Draft<'_>) {
+/// Draws the consequences of a turn for the clocks. `before` is the conversation as the turn found it; `person`, whether
+/// a person did something to it.
+pub(super) fn follow(before: Option<&Facts>, person: bool, draft: &mut Draft<'_>) {
     let mut turn =
         Turn { clocks: draft.facts.clocks.clone(), told: Vec::new(), facts: &draft.facts, cx: draft.cx };
     if draft.facts.outcome != Some(Outcome::Merged) {
@@ -136,7 +136,7 @@ pub(super) fn follow(before: Option<&Facts>, draft: &mut Draft<'_>) {
         turn.notice();
         turn.start(before);
         turn.move_with_status(before);
-        turn.attend(before, draft.events());
+        turn.attend(before, person, draft.events());
         turn.remind();
         turn.notice();
     } else {
@@ -378,14 +378,12 @@ impl Turn<'_> {
     }
 
     /// A person did something on an escalated case, in the conversation or on the case itself.
-    fn attend(&mut self, before: Option<&Facts>, events: &[Event]) {
+    fn attend(&mut self, before: Option<&Facts>, person: bool, events: &[Event]) {
         let Some(case) = self.facts.case.as_ref() else { return };
         let escalates = events
             .iter()
             .any(|event| matches!(event, Event::Escalated { .. } | Event::EscalationJoined { .. }));
-        let here =
-            (self.cx.by.kind == ByKind::Person && !events.is_empty() && !escalates && before.is_some())
-                .then_some(self.cx.now);
+        let here = (person && !escalates && before.is_some()).then_some(self.cx.now);
         // Whoever resolves the conversation ends its case.
         let ended = !case.facts.is_open() || self.facts.status == Status::Resolved;
         let closed = ended.then_some(self.cx.now);

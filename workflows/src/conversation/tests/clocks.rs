@@ -310,6 +310,17 @@ fn a_case_that_nobody_attends_to_breaches_after_four_hours() {
 }
 
 #[test]
+fn saying_again_what_is_so_attends_to_nothing_even_when_a_broken_silence_is_noticed_with_it() {
+    let mut story = Story::begin();
+    story.at("09:30").grace(priority(Severity::P0)).grace(escalate(1));
+    story.down_until(on_day(1, "10:00")).grace(priority(Severity::P0));
+    assert!(story.events.iter().any(|event| matches!(event, Event::SilenceBroken { .. })), "it was noticed");
+    assert_eq!(story.clock(EscalationUnattended).met_at, None);
+    story.grace(Command::HandOff { reason: None });
+    assert_eq!(story.clock(EscalationUnattended).met_at, Some(on_day(1, "10:00")));
+}
+
+#[test]
 fn a_conversation_that_goes_on_elsewhere_has_no_clock() {
     let mut story = Story::begin();
     let outcome = Some(crate::words::Outcome::Merged);

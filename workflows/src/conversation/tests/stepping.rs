@@ -291,6 +291,12 @@ impl<'a> Model<'a> {
         self.rules[rules].tiers[tier].targets[severity][clock]
     }
 
+    /// What these terms say of this clock: by which rules, how long, and in which hours.
+    fn allows(&self, terms: (usize, usize, usize), clock: usize) -> (usize, u32, Option<usize>) {
+        let (rules, tier, _) = terms;
+        (rules, self.target(terms, clock), self.rules[rules].tiers[tier].calendar)
+    }
+
     fn is_open(&self, (rules, tier, _): (usize, usize, usize), minute: u32) -> bool {
         self.rules[rules].tiers[tier].calendar.is_none_or(|calendar| self.opens[calendar][minute as usize])
     }
@@ -366,13 +372,18 @@ impl<'a> Model<'a> {
         let terms = self.terms();
         let unanswered = self.unanswered();
         // Other terms hold for whatever is not over.
-        for slow in [&mut self.first, &mut self.next, &mut self.resolution, &mut self.unattended] {
-            if let Some(slow) = slow.as_mut().filter(|slow| slow.met.is_none() && slow.terms != terms) {
-                slow.terms = terms;
+        let mut clocks =
+            [self.first.take(), self.next.take(), self.resolution.take(), self.unattended.take()];
+        for (clock, slow) in clocks.iter_mut().enumerate() {
+            let Some(slow) = slow.as_mut().filter(|slow| slow.met.is_none()) else { continue };
+            // Another tier or severity that gives it as long changes nothing for it.
+            if self.allows(slow.terms, clock) != self.allows(terms, clock) {
                 // Whatever is due from now on is due by these.
                 slow.due = None;
             }
+            slow.terms = terms;
         }
+        [self.first, self.next, self.resolution, self.unattended] = clocks;
         if self.first.is_none() {
             self.first = Some(self.start(self.first_question, now, FIRST));
         }
@@ -488,7 +499,7 @@ struct Real {
 }
 
 impl Real {
-    /// Gives a command; whether anything came of it.
+    /// Gives a command; whether anything came of it but what was due anyway.
     fn tell(&mut self, command: Command, by: &By, now: Timestamp) -> bool {
         let cx = Context::new(now, &self.policies, by);
         let Ok(decision) = Conversation::decide(&self.state, command, &cx) else { return false };
@@ -498,7 +509,7 @@ impl Real {
             _ => None,
         });
         let machine: Vec<MessageId> = machine.collect();
-        let any = !decision.events.is_empty();
+        let any = !decision.events.iter().all(was_due);
         self.events.extend(decision.events);
         // The machine's words arrive at once: they are not what is measured here.
         for message_id in machine {
@@ -517,6 +528,19 @@ impl Real {
         }
         panic!("timers do not come to rest: {:?}", Conversation::deadlines(&self.state));
     }
+}
+
+/// Whether time alone brings this, whatever the command was.
+fn was_due(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::ClocksChanged { .. }
+            | Event::SlaWarned { .. }
+            | Event::SlaBreached { .. }
+            | Event::Reminded { .. }
+            | Event::SilenceBroken { .. }
+            | Event::SupervisorAlarmed { .. }
+    )
 }
 
 /// Leads a conversation through both calculations and compares.
