@@ -67,8 +67,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     // The last change of pauses that was acted upon, and whether parked lanes are to go on.
     let (mut seen, mut unpark) = (shared.host.pauses.change(), false);
     let most = shared.host.options.turns_in_flight;
-    // Read ahead a few windows, so that a busy lane does not keep the others from their work.
+    // Read ahead a few windows, so that a busy lane does not keep the others from their work; and on once half of that
+    // is done, so that not every message costs a search for the next.
     let ahead = most * 4;
+    let low = ahead / 2;
     loop {
         let known = progress.borrow_and_update().inbox;
         let mut more = false;
@@ -79,7 +81,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             unpark = false;
             again = lanes.unpark(reached);
         }
-        if lanes.held < ahead {
+        if lanes.held <= low {
             let read = match &mut again {
                 Some(part) => read_again(&shared, part, ahead - lanes.held).await,
                 None => read(&shared, &mut reached, ahead - lanes.held).await,
@@ -132,10 +134,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                     done = working.try_join_next();
                 }
             }
-            _ = progress.wait_for(|progress| progress.inbox > known), if lanes.held < ahead => {}
+            _ = progress.wait_for(|progress| progress.inbox > known), if lanes.held <= low => {}
             _ = pauses.changed() => {}
             // There is more to be read at once.
-            () = std::future::ready(()), if goes_on && lanes.held < ahead => {}
+            () = std::future::ready(()), if goes_on && lanes.held <= low => {}
         }
     }
     while working.join_next().await.is_some() {}

@@ -223,6 +223,9 @@ pub(crate) fn fold_batch(
                     if first_seq + record.events.len() as u64 <= checkpoints[*place] + 1 {
                         continue; // This view has folded it already.
                     }
+                    if !views[*place].concerns(&*events) {
+                        continue;
+                    }
                     let view = (*place, views[*place]);
                     if let Err(error) =
                         fold_record(journal, view, &entity, &*events, &told, known, &mut touched)

@@ -64,18 +64,23 @@ pub(crate) async fn sustained(engine: Engine, conversations: usize, span: Durati
 async fn handled(engine: Engine, server: &Server, senders: &Senders, span: Duration) {
     let table = Table::new(
         &format!("{engine}: messages handled a second for {span:?}, 64 clients, the inbox held flat"),
-        &["conversations", "handled", "p50", "p99", "memory after"],
+        &["conversations", "handled", "p50", "p99", "memory after", "of the cores", "for each"],
     );
-    let watch = Stopwatch::start();
+    let (watch, before) = (Stopwatch::start(), server.processor_time());
     let mut load = senders.sustained(server, span).await;
     server.drained().await;
     let handled = rate(load.times.len(), watch.elapsed());
+    let spent = server.processor_time() - before;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let share = spent.as_secs_f64() / watch.elapsed().as_secs_f64();
     table.row(&[
         senders.customers.to_string(),
         shown(handled),
         ms(load.quantile(0.5)),
         ms(load.quantile(0.99)),
         mib(server.memory()),
+        format!("{share:.2} of {cores}"),
+        format!("{:.0} µs", spent.as_secs_f64() * 1e6 / load.times.len() as f64),
     ]);
 }
 

@@ -51,6 +51,11 @@ pub trait View: Send + Sync + 'static {
         meta: &EventMeta<'_>,
     ) -> Option<Self::Row>;
 
+    /// Whether `event` may change the row: rows of which no event of a turn does are neither read nor written.
+    fn concerns(_event: &<Self::Source as Workflow>::Event) -> bool {
+        true
+    }
+
     /// The row's place in the list: the greatest comes first.
     fn order(row: &Self::Row) -> u64;
 

@@ -22,6 +22,8 @@ pub(crate) trait AnyView: Send + Sync {
     fn kind(&self) -> &'static str;
     /// The events of a record, read once for all views of their kind.
     fn events(&self, entity: &EntityRef, record: &Record) -> Result<Box<dyn Any>, String>;
+    /// Whether any of these events may change a row.
+    fn concerns(&self, events: &dyn Any) -> bool;
     /// A stored row.
     fn decode(&self, row: &[u8]) -> Result<AnyRow, String>;
     /// The row after the record's events.
@@ -66,6 +68,10 @@ impl<V: View> AnyView for ViewOf<V> {
         let events =
             record.events.iter().map(|stored| rehydrate::event::<V::Source>(stored, entity, record.version));
         Ok(Box::new(events.collect::<Result<Vec<EventOf<V>>, _>>()?))
+    }
+
+    fn concerns(&self, events: &dyn Any) -> bool {
+        events.downcast_ref::<Vec<EventOf<V>>>().is_none_or(|events| events.iter().any(V::concerns))
     }
 
     fn decode(&self, row: &[u8]) -> Result<AnyRow, String> {

@@ -81,6 +81,11 @@ impl View for Breaches {
         Some(row)
     }
 
+    /// Most turns break no promise.
+    fn concerns(event: &Event) -> bool {
+        matches!(event, Event::SlaBreached { .. } | Event::SilenceBroken { .. })
+    }
+
     fn order(row: &BreachesRow) -> u64 {
         row.breaches.last().map_or(0, |breach| breach.breached_at.as_millis())
     }
