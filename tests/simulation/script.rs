@@ -114,6 +114,8 @@ pub(crate) struct Odds {
     pub(crate) broken_disk: u32,
     pub(crate) crash: u32,
     pub(crate) passivation: u32,
+    /// How often the clock is put forward.
+    pub(crate) leap: u32,
     /// Of a hundred webhooks: how many come again although they were taken.
     pub(crate) again: u32,
     /// By how many seconds a webhook may be late.
@@ -221,6 +223,7 @@ impl Odds {
         let (death, broken_disk, crash, passivation) = (some(4), some(2), some(6), some(20));
         let (again, long_down, not_now) = (some(60), some(50), some(15));
         let (operations, files) = (some(8), some(15));
+        let leap = some(2);
         Self {
             order: [Order::First, Order::Any, Order::Any, Order::Last][rng.random_range(0..4)],
             group: [1, 2, 8, 512][rng.random_range(0..4)],
@@ -229,6 +232,7 @@ impl Odds {
             broken_disk,
             crash,
             passivation,
+            leap,
             again,
             late_secs: [0, 5, 600][rng.random_range(0..3)],
             long_down,

@@ -214,7 +214,13 @@ impl Case<'_> {
         let mut needs = self.patience();
         let hourly = Span::from_millis(HOURLY.as_millis() + needs.as_millis());
         loop {
-            let down = |(down, up): &&(Timestamp, Timestamp)| *down <= start + needs && start < *up;
+            // Who could not be reached in the last hour has the next try within an hour of that, and one more while there
+            // is still time.
+            let lately = bounced.filter(|_| bounced_at + HOURLY >= start).map(|said| &said.channel);
+            let lately: Vec<_> = lately.into_iter().collect();
+            let hourly_round = !self.script.reaches(self.customer, &lately, start - HOURLY, start + needs);
+            let tried_by = if hourly_round { due.max(start + needs) } else { start + needs };
+            let down = |(down, up): &&(Timestamp, Timestamp)| *down <= tried_by && start < *up;
             if let Some((_, up)) = self.downs.iter().find(down) {
                 start = *up;
                 // A person's text that was cut off may have arrived: it is held, and the next round is the machine's.

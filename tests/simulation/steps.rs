@@ -35,6 +35,7 @@ enum Step {
     Passivate,
     Crash,
     Moment,
+    Leap,
     Die,
     BreakDisk,
 }
@@ -62,6 +63,7 @@ impl Simulation {
             (Step::Passivate, rare(self.odds().passivation)),
             (Step::Crash, rare(self.odds().crash)),
             (Step::Moment, if quiet && !tries.is_empty() { 150 } else { rare(3) }),
+            (Step::Leap, if self.life.engine().is_some() { rare(self.odds().leap) } else { 0 }),
             (Step::Die, rare(self.odds().death)),
             (
                 Step::BreakDisk,
@@ -124,6 +126,7 @@ impl Simulation {
                 let by = Span::from_millis(self.rng.random_range(1..1_500));
                 self.pass(by);
             }
+            Step::Leap => self.leap(),
             Step::Die => self.die()?,
             Step::BreakDisk => {
                 let failure = [Failure::BeforeWriting, Failure::AfterWriting, Failure::AfterSync]
@@ -187,6 +190,20 @@ impl Simulation {
         let tenant = &self.witness.conversations[&id].tenant;
         let there = engine.send_away::<Conversation>(tenant, id);
         self.note(&format!("passivated: {there}"));
+    }
+
+    /// The machine's clock is put forward, or the machine slept: hours are gone in which nothing was done, and what fell
+    /// due in them is due at once, in the middle of whatever is under way.
+    fn leap(&mut self) {
+        let by = match self.rng.random_range(0..3) {
+            0 => Span::from_secs(self.rng.random_range(1..120)),
+            1 => Span::from_mins(self.rng.random_range(2..120)),
+            _ => Span::from_hours(self.rng.random_range(2..20)),
+        };
+        let before = self.life.now();
+        self.life.leap(by);
+        self.downs.push((before, self.life.now()));
+        self.note("the clock leaps");
     }
 
     /// The process ends where it stands, and is back some time later on what was durable.

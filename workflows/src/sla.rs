@@ -223,8 +223,9 @@ impl Clock {
     /// What was over goes on at `at`, with what was left of it; `hours` is the calendar it ran by.
     #[must_use]
     pub fn reopen(mut self, at: Timestamp, hours: &Calendar, terms: &Terms<'_>) -> Self {
-        // What was counted before it paused is not counted again, even if the message that reopens it is older.
-        let at = self.paused_at.map_or(at, |paused| at.max(paused));
+        // What was counted before it paused, or before it last began to run, is not counted again, even if the message
+        // that reopens it is older.
+        let at = self.not_before(self.paused_at.map_or(at, |paused| at.max(paused)));
         let spent = self.spent_by(at, hours);
         self.met_at = None;
         self.met_by = None;

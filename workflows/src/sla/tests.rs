@@ -121,3 +121,18 @@ fn what_reopens_a_clock_and_is_older_than_its_pause_counts_nothing_twice() {
     let newer = clock.reopen(at("2026-11-23T12:15:00Z"), always, &terms);
     assert_eq!(newer.spent_by(at("2026-11-23T13:15:00Z"), always), Span::from_hours(3));
 }
+
+#[test]
+fn what_reopens_a_clock_and_is_older_than_its_last_run_counts_nothing_twice() {
+    let always = Calendar::around_the_clock();
+    let terms = terms(always, Span::from_hours(8));
+    // It ran from nine to eleven, and from twelve until it was met.
+    let clock = Clock::start(at("2026-11-23T09:00:00Z"), &terms)
+        .pause(at("2026-11-23T11:00:00Z"), always)
+        .resume(at("2026-11-23T12:00:00Z"), &terms)
+        .meet(at("2026-11-23T12:30:00Z"), None);
+    for older in ["2026-11-23T10:00:00Z", "2026-11-23T11:30:00Z"] {
+        let reopened = clock.clone().reopen(at(older), always, &terms);
+        assert_eq!(reopened.spent_by(at("2026-11-23T13:00:00Z"), always), Span::from_hours(3), "{older}");
+    }
+}
