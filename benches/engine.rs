@@ -8,20 +8,16 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-#[path = "engine/client.rs"]
-mod client;
 #[path = "engine/disk.rs"]
 mod disk;
 #[path = "engine/fixture.rs"]
 mod fixture;
 #[path = "engine/inside.rs"]
 mod inside;
-#[path = "engine/load.rs"]
-mod load;
+#[path = "engine/process.rs"]
+mod process;
 #[path = "engine/served.rs"]
 mod served;
-#[path = "engine/server.rs"]
-mod server;
 #[path = "engine/table.rs"]
 mod table;
 

@@ -1,13 +1,13 @@
 //! The command line: one file a command, each with an example in its `--help`.
 //!
-//! `throughline` alone serves. `check` and `calendar` read the configuration only, `rehearse` plays with a server of
-//! its own; `restore`, `projections` and most of `journal` open a data folder that no server holds; every other command
-//! asks a running server through its API. The exit status is 0 for done, 1 for failed, 2
-//! for wrong usage.
+//! `throughline` alone serves. `check` and `calendar` read the configuration only, `rehearse` and `bench` play with a
+//! server of their own; `restore`, `projections` and most of `journal` open a data folder that no server holds; every
+//! other command asks a running server through its API. The exit status is 0 for done, 1 for failed, 2 for wrong usage.
 
 mod activities;
 mod actors;
 mod backup;
+mod bench;
 mod calendar;
 mod check;
 mod data;
@@ -70,6 +70,11 @@ enum Command {
     /// started again; its provider of text messages refuses everything for some hours. Nothing leaves this machine, no
     /// configuration is read, and nothing is left behind. The exit status is 1 if a promise was broken.
     Rehearse(rehearse::Rehearse),
+    /// Measure what this machine does: messages taken and handled a second, and how long the answers take
+    ///
+    /// A server is started on a free port of this machine with a data folder of its own, once for each number of
+    /// clients. Nothing leaves this machine, nobody's data is touched, and nothing is left behind.
+    Bench(bench::Bench),
     /// Make a data folder of a backup
     Restore(restore::Restore),
     /// Look through, count, follow, and carry over what happened
@@ -132,6 +137,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
             .and_then(|loaded| calendar.run(&loaded.config))
             .and_then(|text| print(&text)),
         Command::Rehearse(rehearse) => rehearse.run().and_then(tell),
+        Command::Bench(bench) => {
+            let config = || load(cli.config.as_deref(), environment);
+            block_on(bench.run(config)).and_then(|text| print(&text))
+        }
         Command::Restore(restore) => {
             let config = || load(cli.config.as_deref(), environment);
             block_on(restore.run(config)).and_then(|text| print(&text))

@@ -4,7 +4,9 @@
 
 pub mod alarms;
 pub mod app;
+pub mod bench;
 pub mod channels;
+mod child;
 pub mod cli;
 pub mod config;
 mod figures;

@@ -4,6 +4,8 @@
 
 #[path = "it/alarms.rs"]
 mod alarms;
+#[path = "it/bench.rs"]
+mod bench;
 #[path = "it/crash.rs"]
 mod crash;
 #[cfg(feature = "fuzzing")]

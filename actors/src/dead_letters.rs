@@ -243,6 +243,22 @@ impl Engine {
         self.settle_letter(&letter, "dead_letter.retry", reason, meta, along).await
     }
 
+    /// Removes the letter of a webhook whose messages have been read again and are durable, and keeps who had that done
+    /// and why.
+    ///
+    /// # Errors
+    /// [`LetterError`]; nothing has changed then.
+    pub async fn retried_webhook(
+        &self,
+        tenant: Option<&TenantId>,
+        id: Uuid,
+        reason: String,
+        meta: CommandMeta,
+    ) -> Result<Receipt, LetterError> {
+        let letter = self.letter(tenant, id)?;
+        self.settle_letter(&letter, "dead_letter.retry", reason, meta, Along::default()).await
+    }
+
     /// Removes a dead letter. Who did it and why stays in the tenant's operations.
     ///
     /// # Errors

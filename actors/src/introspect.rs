@@ -9,7 +9,7 @@ mod outstanding;
 mod rows;
 mod versions;
 
-pub use outstanding::{Outstanding, Owed, Towards, Waiting};
+pub use outstanding::{Outstanding, Owed, Towards, Waiting, Wanted};
 pub use rows::{
     ActivityRow, ActorRow, ActorState, ArmedTimer, HistoryEntry, InspectError, Recorded, Status, TimerRow,
     VersionDiff,

@@ -2,9 +2,10 @@
 
 use std::{fs::File, io::Write};
 
+use throughline::bench::rate;
 use throughline_actors::clock::Stopwatch;
 
-use crate::{folder, table::rate};
+use crate::folder;
 
 /// Bytes of one record in every comparison.
 pub(crate) const RECORD: usize = 300;

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use throughline::bench::{ms, percent, quantile, rate, shown};
 use throughline_actors::clock::Stopwatch;
 use throughline_storage::{
     append::{Append, NewRecord, StreamId},
@@ -20,7 +21,7 @@ use crate::{
     disk,
     fixture::{conversations, meta, start, tenant},
     folder,
-    table::{Table, ms, percent, quantile, rate, shown},
+    table::Table,
 };
 
 /// How many appends each figure is made of.

@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context as _, ensure};
 use throughline_actors::clock::Stopwatch;
+use tokio::task::JoinHandle;
 
-use crate::{
+use super::{
     client::Client,
     server::Server,
     table::{quantile, rate},
@@ -22,98 +24,125 @@ const BACKLOG_MAX: u64 = 1_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What clients got.
-pub(crate) struct Load {
-    pub(crate) times: Vec<Duration>,
-    pub(crate) took: Duration,
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    /// How long each answer took.
+    pub times: Vec<Duration>,
+    /// From the first request to the last answer.
+    pub took: Duration,
 }
 
 impl Load {
-    pub(crate) fn rate(&self) -> f64 {
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
         rate(self.times.len(), self.took)
     }
 
-    pub(crate) fn quantile(&mut self, share: f64) -> Duration {
+    /// How long this share of the answers took at most.
+    pub fn quantile(&mut self, share: f64) -> Duration {
         quantile(&mut self.times, share)
     }
 }
 
 /// How clients send.
-#[derive(Clone)]
-pub(crate) struct Senders {
+#[derive(Clone, Debug)]
+pub struct Senders {
     /// At once.
-    pub(crate) clients: usize,
+    pub clients: usize,
     /// Customers, of whom each has one conversation.
-    pub(crate) customers: usize,
+    pub customers: usize,
     /// The number of the next message: no two have the same.
-    pub(crate) next: Arc<AtomicUsize>,
+    pub next: Arc<AtomicUsize>,
 }
 
 impl Senders {
-    pub(crate) fn new(clients: usize, customers: usize) -> Self {
+    /// So many clients, who write for so many customers.
+    pub fn new(clients: usize, customers: usize) -> Self {
         Self { clients, customers, next: Arc::default() }
     }
 
     /// One message of every customer in turn: each begins a conversation, where there is none.
-    pub(crate) async fn open_conversations(&self, server: &Server) {
+    ///
+    /// # Errors
+    /// If a request is not answered with a 2xx.
+    pub async fn open_conversations(&self, server: &Server) -> anyhow::Result<()> {
         let end = self.next.load(Ordering::Relaxed) + self.customers;
-        self.send(server.address, move |number, _| number < end, None).await;
-        server.drained().await;
+        self.send(server.address, move |number, _| number < end, None).await?;
+        server.drained().await
     }
 
     /// As many as are answered in `span`.
-    pub(crate) async fn burst(&self, server: &Server, span: Duration) -> Load {
+    ///
+    /// # Errors
+    /// If a request is not answered with a 2xx.
+    pub async fn burst(&self, server: &Server, span: Duration) -> anyhow::Result<Load> {
         self.send(server.address, move |_, watch| watch.elapsed() < span, None).await
     }
 
     /// As many as are handled in `span`: where the inbox grows, clients wait.
-    pub(crate) async fn sustained(&self, server: &Server, span: Duration) -> Load {
+    ///
+    /// # Errors
+    /// If a request is not answered with a 2xx.
+    pub async fn sustained(&self, server: &Server, span: Duration) -> anyhow::Result<Load> {
         let held = Arc::new(AtomicBool::new(false));
         let sending = self.send(server.address, move |_, watch| watch.elapsed() < span, Some(held.clone()));
         let holding = async {
             loop {
-                held.store(server.backlog().await > BACKLOG_MAX, Ordering::Relaxed);
+                match server.backlog().await {
+                    Ok(backlog) => held.store(backlog > BACKLOG_MAX, Ordering::Relaxed),
+                    Err(error) => return error,
+                }
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
         tokio::select! {
             load = sending => load,
-            () = holding => unreachable!("it holds for ever"),
+            error = holding => Err(error),
         }
     }
 
     /// So many, one after the other.
-    pub(crate) async fn count(&self, server: &Server, count: usize) -> Load {
+    ///
+    /// # Errors
+    /// If a request is not answered with a 2xx.
+    pub async fn count(&self, server: &Server, count: usize) -> anyhow::Result<Load> {
         let end = self.next.load(Ordering::Relaxed) + count;
         self.send(server.address, move |number, _| number < end, None).await
     }
 
     /// Each client at its pace, until it is over.
-    pub(crate) async fn paced(&self, server: &Server, pause: Duration, over: Arc<AtomicBool>) -> Load {
+    ///
+    /// # Errors
+    /// If a request is not answered with a 2xx.
+    pub async fn paced(
+        &self,
+        server: &Server,
+        pause: Duration,
+        over: Arc<AtomicBool>,
+    ) -> anyhow::Result<Load> {
         let (address, watch) = (server.address, Stopwatch::start());
         let asking = (0..self.clients).map(|client| {
             let (senders, over) = (self.clone(), over.clone());
             tokio::spawn(async move {
                 let (mut times, begin) = (Vec::new(), pause * client as u32 / senders.clients as u32);
-                let mut connection = Client::open(address).await;
+                let mut connection = Client::open(address).await?;
                 let mut pace = tokio::time::interval_at(tokio::time::Instant::now() + begin, pause);
                 while !over.load(Ordering::Relaxed) {
                     pace.tick().await;
                     let number = senders.next.fetch_add(1, Ordering::Relaxed);
-                    times.push(senders.post(&mut connection, number).await);
+                    times.push(senders.post(&mut connection, number).await?);
                 }
-                times
+                anyhow::Ok(times)
             })
         });
-        let times = futures::future::join_all(asking.collect::<Vec<_>>()).await;
-        let took = watch.elapsed();
-        Load { times: times.into_iter().flat_map(|times| times.expect("a task")).collect(), took }
+        joined(asking.collect(), watch).await
     }
 
-    async fn post(&self, client: &mut Client, number: usize) -> Duration {
+    async fn post(&self, client: &mut Client, number: usize) -> anyhow::Result<Duration> {
         let watch = Stopwatch::start();
-        let status = client.post("/api/webhooks/generic/web", None, &self.body(number)).await;
-        assert!((200..300).contains(&status), "message {number}: {status}");
-        watch.elapsed()
+        let status = client.post("/api/webhooks/generic/web", None, &self.body(number)).await?;
+        ensure!((200..300).contains(&status), "message {number} was answered {status}");
+        Ok(watch.elapsed())
     }
 
     async fn send(
@@ -121,27 +150,25 @@ impl Senders {
         address: SocketAddr,
         go_on: impl Fn(usize, &Stopwatch) -> bool + Clone + Send + 'static,
         held: Option<Arc<AtomicBool>>,
-    ) -> Load {
+    ) -> anyhow::Result<Load> {
         let watch = Stopwatch::start();
         let asking = (0..self.clients).map(|_| {
             let (senders, go_on, held) = (self.clone(), go_on.clone(), held.clone());
             tokio::spawn(async move {
-                let (mut client, mut times) = (Client::open(address).await, Vec::new());
+                let (mut client, mut times) = (Client::open(address).await?, Vec::new());
                 loop {
                     while held.as_ref().is_some_and(|held| held.load(Ordering::Relaxed)) {
                         tokio::time::sleep(LOOK_AGAIN / 10).await;
                     }
                     let number = senders.next.fetch_add(1, Ordering::Relaxed);
                     if !go_on(number, &watch) {
-                        return times;
+                        return anyhow::Ok(times);
                     }
-                    times.push(senders.post(&mut client, number).await);
+                    times.push(senders.post(&mut client, number).await?);
                 }
             })
         });
-        let times = futures::future::join_all(asking.collect::<Vec<_>>()).await;
-        let took = watch.elapsed();
-        Load { times: times.into_iter().flat_map(|times| times.expect("a task")).collect(), took }
+        joined(asking.collect(), watch).await
     }
 
     fn body(&self, number: usize) -> Vec<u8> {
@@ -152,4 +179,17 @@ impl Senders {
         )
         .into_bytes()
     }
+}
+
+/// The answers of all clients, each a task of its own.
+async fn joined(
+    clients: Vec<JoinHandle<anyhow::Result<Vec<Duration>>>>,
+    watch: Stopwatch,
+) -> anyhow::Result<Load> {
+    let mut load = Load::default();
+    for times in futures::future::join_all(clients).await {
+        load.times.extend(times.context("a client")??);
+    }
+    load.took = watch.elapsed();
+    Ok(load)
 }

@@ -41,6 +41,14 @@ pub(super) struct Activities {
 
 #[derive(Debug, Args)]
 struct List {
+    /// Only those that were tried in vain, or refused a try, and wait for another
+    #[arg(long)]
+    failing: bool,
+
+    /// Only those of this lane, for example sms
+    #[arg(long)]
+    lane: Option<String>,
+
     #[command(flatten)]
     page: Page,
 
@@ -114,7 +122,10 @@ impl Activities {
 
 impl List {
     async fn run(&self, listen: impl FnOnce() -> anyhow::Result<SocketAddr>) -> anyhow::Result<String> {
-        list(&self.remote, &self.page, listen, &PATH, Vec::new(), ROWS).await
+        let failing = self.failing.then(|| ("failing", "true".to_owned()));
+        let lane = self.lane.clone().map(|lane| ("lane", lane));
+        let filters = failing.into_iter().chain(lane).collect();
+        list(&self.remote, &self.page, listen, &PATH, filters, ROWS).await
     }
 }
 
@@ -155,14 +166,16 @@ impl Retry {
 async fn waiting(client: &Client, lane: &str) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     for page in 1_u64.. {
-        let query = [("page", page.to_string()), ("page_size", PAGE_SIZE.to_string())];
+        let query = [
+            ("failing", "true".to_owned()),
+            ("lane", lane.to_owned()),
+            ("page", page.to_string()),
+            ("page_size", PAGE_SIZE.to_string()),
+        ];
         let answer = client.get(&PATH, &query).await?;
         let items = answer.body.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let field = |row: &Value, name: &str| row.get(name).map(plain).unwrap_or_default();
-        let failing =
-            items.iter().filter(|row| field(row, "lane") == lane && !field(row, "last_error").is_empty());
-        ids.extend(failing.map(|row| field(row, "id")));
-        if page * PAGE_SIZE >= answer.body.get("total").and_then(Value::as_u64).unwrap_or_default() {
+        ids.extend(items.iter().map(|row| row.get("id").map(plain).unwrap_or_default()));
+        if (items.len() as u64) < PAGE_SIZE {
             break;
         }
     }

@@ -1,10 +1,10 @@
 //! What every command owes its user, and what is said when a server is not there or refuses.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use axum::{
     Json, Router,
-    extract::Path,
+    extract::{Path, Query},
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse as _,
     routing::{get, post},
@@ -324,11 +324,18 @@ async fn an_activity_is_tried_at_once_for_a_reason() {
         assert_eq!(body, json!({ "reason": "mended" }));
         Json(json!({ "id": id, "version": 1, "seq": 1 }))
     };
-    let list = || async {
-        let row = |id: &str, lane: &str, error: Option<&str>| json!({ "id": id, "lane": lane, "last_error": error, "paused": false });
-        let items =
-            [row("a.1.0", "sms", Some("503")), row("b.1.0", "sms", None), row("c.1.0", "email", Some("503"))];
-        Json(json!({ "items": items, "total": 3 }))
+    let list = |Query(asked): Query<BTreeMap<String, String>>| async move {
+        let rows = [("a.1.0", "sms", Some("503")), ("b.1.0", "sms", None), ("c.1.0", "email", Some("503"))];
+        let wanted = |lane: &str, error: Option<&str>| {
+            asked.get("lane").is_none_or(|wanted| wanted == lane)
+                && (asked.get("failing").is_none_or(|only| only != "true") || error.is_some())
+        };
+        let rows = rows
+            .iter()
+            .filter(|(_, lane, error)| wanted(lane, *error))
+            .map(|(id, lane, error)| json!({ "id": id, "lane": lane, "last_error": error, "paused": false }));
+        let items: Vec<_> = rows.collect();
+        Json(json!({ "total": items.len(), "items": items }))
     };
     let router = Router::new()
         .route("/api/v1/system/activities/{id}/retry-now", post(retry))
@@ -340,5 +347,8 @@ async fn an_activity_is_tried_at_once_for_a_reason() {
     assert_eq!(lane, "a.1.0 is tried at once");
     let lane = ask_at(address, "activities retry-now --lane voice --reason mended").await.unwrap();
     assert_eq!(lane, "nothing in this lane waits for another try");
-    assert!(!ask_at(address, "activities").await.unwrap().contains("PAUSED"));
+    let all = ask_at(address, "activities").await.unwrap();
+    assert!(all.contains("b.1.0") && !all.contains("PAUSED"), "{all}");
+    let failing = ask_at(address, "activities list --failing").await.unwrap();
+    assert!(failing.contains("c.1.0") && !failing.contains("b.1.0"), "{failing}");
 }

@@ -32,6 +32,10 @@ pub(super) struct Timers {
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     before: Option<Timestamp>,
 
+    /// Only what fired without effect and is armed again, however far ahead
+    #[arg(long, conflicts_with = "before")]
+    stuck: bool,
+
     #[command(flatten)]
     page: Page,
 
@@ -44,7 +48,9 @@ impl Timers {
         &self,
         listen: impl FnOnce() -> anyhow::Result<SocketAddr>,
     ) -> anyhow::Result<String> {
-        let filters = self.before.map(|before| ("before", before.to_string())).into_iter().collect();
+        let before = self.before.map(|before| ("before", before.to_string()));
+        let stuck = self.stuck.then(|| ("stuck", "true".to_owned()));
+        let filters = before.into_iter().chain(stuck).collect();
         list(&self.remote, &self.page, listen, &["api", "v1", "system", "timers"], filters, ROWS).await
     }
 }

@@ -175,17 +175,41 @@ async fn look(client: &Client) -> anyhow::Result<Snapshot> {
             _ => Vec::new(),
         })
     };
-    let status = async { anyhow::Ok(client.get(&["api", "v1", "system", "status"], &[]).await?.body) };
-    let (status, actors, paused, activities, timers, silences, letters) = tokio::try_join!(
-        status,
+    let status = client.get(&["api", "v1", "system", "status"], &[]).await?.body;
+    // Where there are many, those in need may stand behind all the others: they are asked for by themselves.
+    let failing = async {
+        if snapshot::is_failing(&status) {
+            return list(&["system", "activities"], &[("failing", "true")]).await;
+        }
+        Ok(Vec::new())
+    };
+    let stuck = async {
+        if snapshot::has_stuck(&status) {
+            return list(&["system", "timers"], &[("stuck", "true")]).await;
+        }
+        Ok(Vec::new())
+    };
+    let (actors, paused, failing, activities, stuck, timers, silences, letters) = tokio::try_join!(
         list(&["system", "actors"], &[("residency", "hot")]),
         list(&["system", "actors"], &[("paused", "true")]),
+        failing,
         list(&["system", "activities"], &[]),
+        stuck,
         list(&["system", "timers"], &[]),
         list(&["system", "silences"], &[]),
         list(&["system", "dead-letters"], &[]),
     )?;
+    let activities = joined(failing, activities, &["id"]);
+    let timers = joined(stuck, timers, &["tenant", "kind", "id", "name", "due_at"]);
     Ok(Snapshot { status, actors, paused, activities, timers, silences, letters })
+}
+
+/// Rows of both lists, each once: `names` say which row it is.
+fn joined(mut first: Vec<Value>, more: Vec<Value>, names: &[&str]) -> Vec<Value> {
+    let which = |row: &Value| names.iter().map(|name| row.get(*name).cloned()).collect::<Vec<_>>();
+    let known: Vec<_> = first.iter().map(which).collect();
+    first.extend(more.into_iter().filter(|row| !known.contains(&which(row))));
+    first
 }
 
 /// One look at an entity.

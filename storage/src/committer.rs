@@ -111,7 +111,7 @@ impl Shared {
             oldest_waiting_ms: u64::try_from(self.queue.oldest().as_millis()).unwrap_or(u64::MAX),
             inbox_pending: self.inbox_pending(),
             failed: self.failed().map(|reason| reason.to_string()),
-            ..lock(&self.costs).figures()
+            ..lock(&self.costs).figures(machine_now())
         }
     }
 
@@ -231,7 +231,7 @@ impl Committer {
         }
 
         let taken = answers.iter().filter(|answer| answer.is_ok()).count();
-        lock(&self.shared.costs).record(taken, keys, took);
+        lock(&self.shared.costs).record(taken, keys, took, machine_now());
         Ok(Written { answers, sealed: Some((counters, groups)) })
     }
 

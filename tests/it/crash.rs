@@ -1,7 +1,7 @@
 //! The real server, killed again and again under load: what it acknowledged is there, once and in order. On every
 //! storage engine.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -44,6 +44,14 @@ async fn nothing_acknowledged_is_lost_on_sled_when_the_power_is_cut_under_load()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_on_fjall_when_the_power_is_cut_under_load() {
     cut_power_under_load("fjall").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_disk_fails_ends_with_status_70_and_nothing_acknowledged_is_lost() {
+    for engine in ["sled", "fjall"] {
+        end_by_the_disk(engine, |shim, command, shadow| shim.preload_failing(command, shadow, 60)).await;
+        end_by_the_disk(engine, |shim, command, shadow| shim.preload_full(command, shadow, 150, None)).await;
+    }
 }
 
 #[tokio::test]
@@ -119,6 +127,30 @@ async fn cut_power_under_load(engine: &str) {
         std::fs::rename(&after, &live).unwrap();
     }
     assert!(load.acknowledged() > CUTS * 10, "the load was real: {}", load.acknowledged());
+}
+
+/// A disk that fails under load: the server says so and ends, and what it acknowledged is there once the disk is well.
+async fn end_by_the_disk(engine: &str, fail: impl Fn(&Shim, &mut Command, &Shadow)) {
+    let shim = Shim::build(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (live, after) = (place.path().join("live"), place.path().join("after"));
+    assert_eq!(on(engine, &live).start().stop().code(), Some(0));
+    let shadow = Shadow::begin(&live, place.path().join("shadow")).unwrap();
+    let site = on(engine, &live);
+    let server = site.start_with(|command| fail(&shim, command, &shadow));
+    let mut load = Load::new(4).on_a_failing_disk();
+    let ended = load.until_it_ends(server).await;
+    let said = std::fs::read_to_string(site.folder.path().join("server.log")).unwrap();
+    assert_eq!(ended.code(), Some(70), "{said}");
+    assert!(said.contains("nothing can be promised any more"), "{said}");
+    assert!(load.acknowledged() > 0, "it ended before there was a load: {said}");
+    shadow.durable(&after).unwrap();
+    for folder in [&live, &after] {
+        let site = on(engine, folder);
+        let server = site.start();
+        load.assert_all_there(&server).await;
+        assert_eq!(server.stop().code(), Some(0));
+    }
 }
 
 /// A site on a folder that is there already.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    process::ExitStatus,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -29,8 +30,15 @@ impl Load {
             sms: number.is_multiple_of(2),
             acknowledged: Arc::default(),
             in_doubt: false,
+            may_be_refused: false,
         };
         Self { senders: (0..on_each_door * 2).map(sender).collect() }
+    }
+
+    /// Whoever is told 503 asks again: the disk is meant to fail.
+    pub(crate) fn on_a_failing_disk(mut self) -> Self {
+        self.senders.iter_mut().for_each(|sender| sender.may_be_refused = true);
+        self
     }
 
     /// Messages that were answered with a 2xx.
@@ -103,6 +111,14 @@ impl Load {
         tokio::time::sleep(Duration::from_micros(chance.random_range(0..30_000))).await;
         kill(&server);
         self.join(sending).await;
+    }
+
+    /// Everybody sends until the server has ended by itself.
+    pub(crate) async fn until_it_ends(&mut self, server: Server) -> ExitStatus {
+        let server = Arc::new(server);
+        let sending = self.spawn(&server, &Arc::new(Notify::new()));
+        self.join(sending).await;
+        Arc::into_inner(server).expect("every sender has let go of it").ended()
     }
 
     /// Every acknowledged message is in its conversation, once and in order; beyond them at most the one that each
@@ -180,6 +196,8 @@ struct Sender {
     acknowledged: Arc<AtomicUsize>,
     /// Whether the next one has been sent without an answer.
     in_doubt: bool,
+    /// Whether a 503 is to be expected.
+    may_be_refused: bool,
 }
 
 impl Sender {
@@ -201,6 +219,10 @@ impl Sender {
                     self.acknowledged.fetch_add(1, Ordering::SeqCst);
                     self.in_doubt = false;
                     acknowledged.notify_one();
+                }
+                Ok(answer) if self.may_be_refused && answer.status() == 503 => {
+                    self.in_doubt = true;
+                    tokio::task::yield_now().await;
                 }
                 Ok(answer) => panic!("a webhook under load was answered {}", answer.status()),
                 Err(_gone) => {

@@ -99,6 +99,9 @@ async fn a_case_whose_provider_refuses_is_found_understood_mended_and_delivered(
     );
     assert_eq!(top["status"]["activities"][0]["failing"], 1, "{top:#}");
     assert!(said(&site, &server, "activities").contains("The account is suspended"));
+    assert!(said(&site, &server, "activities --failing --lane sms").contains(activity));
+    assert_eq!(said(&site, &server, "activities --failing --lane email").trim(), "nothing");
+    assert_eq!(said(&site, &server, "timers --stuck").trim(), "nothing");
     assert!(said(&site, &server, "silence").contains(id));
     // The entity says what it waits for, until when, and what it promised meanwhile.
     let inspected = said(&site, &server, &format!("inspect conversation {id}"));

@@ -312,21 +312,40 @@ async fn old_backups_go_a_chain_at_a_time_and_only_once_newer_ones_stand_there()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_folder_goes_through_one_file_into_another() {
-    let site = stopped().await;
-    let (file, data) = (site.path("all.archive"), site.path("again"));
-    let exported = site.json(&["journal", "export", &file, "--json"]);
-    assert!(site.failed(&["journal", "export", &file]).contains("nothing is written over"));
-    let imported = site.json(&["journal", "import", &file, "--data", &data, "--engine", "sled", "--json"]);
-    for name in ["seq", "head", "keys", "files"] {
-        assert_eq!(imported[name], exported[name], "{name}");
+async fn a_folder_goes_from_each_engine_to_the_other_and_is_served_there() {
+    for (from, to) in
+        [(Engine::Sled, Engine::Fjall), (Engine::Fjall, Engine::Sled), (Engine::Sled, Engine::Sled)]
+    {
+        let site = stopped_on(from).await;
+        let (file, data) = (site.path("all.archive"), site.path("again"));
+        let exported = site.json(&["journal", "export", &file, "--json"]);
+        assert!(site.failed(&["journal", "export", &file]).contains("nothing is written over"));
+        let import = ["journal", "import", &file, "--data", &data, "--engine", to.name(), "--json"];
+        let imported = site.json(&import);
+        for name in ["seq", "head", "keys", "files"] {
+            assert_eq!(imported[name], exported[name], "{name}");
+        }
+        let count = |data: &str| {
+            let mut stats = site.json(&["journal", "stats", "--data", data, "--json"]);
+            stats["bytes_on_disk"] = Value::Null;
+            stats["engine"] = Value::Null;
+            stats
+        };
+        assert_eq!(count(&data), count(&site.data().display().to_string()));
+        site.done(&["journal", "verify", "--data", &data]);
+
+        // The new folder is the server's, and its history goes on.
+        let there = site.set("STORAGE__PATH", &data).set("STORAGE__ENGINE", to.name());
+        let server = there.start();
+        assert_eq!(server.get("/api/v1/conversations").await.ok()["total"], 1);
+        provider::generic(&server, "m-1", "ada@example.com", "Here it is").await.ok();
+        provider::generic(&server, "m-2", "ada@example.com", "And more").await.ok();
+        let last = |list: &Value| list["items"][0]["last_message"]["snippet"] == "And more";
+        server.until("/api/v1/conversations", |list| last(list).then_some(())).await;
+        assert_eq!(server.get("/api/v1/conversations").await.ok()["total"], 1);
+        assert_eq!(server.stop().code(), Some(0));
+        there.done(&["journal", "verify", "--data", &data]);
     }
-    let count = |data: &str| {
-        let mut stats = site.json(&["journal", "stats", "--data", data, "--json"]);
-        stats["bytes_on_disk"] = Value::Null;
-        stats
-    };
-    assert_eq!(count(&data), count(&site.data().display().to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

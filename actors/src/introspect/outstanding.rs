@@ -12,7 +12,7 @@ use throughline_storage::{
 use throughline_workflows::{ids::TenantId, time::Timestamp};
 use uuid::Uuid;
 
-use super::ActivityRow;
+use super::{ActivityRow, TimerRow, timer_row};
 use crate::engine::Engine;
 
 /// Items that are read at once.
@@ -55,6 +55,17 @@ pub struct Owed {
     pub oldest_failing: Option<(Timestamp, String)>,
 }
 
+/// Which pending activities are wanted. What is none does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of this tenant.
+    pub tenant: Option<TenantId>,
+    /// In this lane.
+    pub lane: Option<String>,
+    /// Only those that were tried in vain or refused a try, and wait for another.
+    pub failing: bool,
+}
+
 /// Timers in the order of due moments, where an entity stands with the next of its timers and with each that is
 /// overdue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,9 +83,12 @@ impl Outstanding {
         activities.filter(move |(towards, _)| is_of(tenant, &towards.tenant))
     }
 
-    /// How many activities of one tenant are pending, or of all.
-    pub fn pending_of(&self, tenant: Option<&TenantId>) -> u64 {
-        self.activities_of(tenant).map(|(_, owed)| owed.pending).sum()
+    /// How many activities of those that are wanted are pending.
+    pub fn pending(&self, wanted: &Wanted) -> u64 {
+        self.activities_of(wanted.tenant.as_ref())
+            .filter(|(towards, _)| wanted.lane.as_ref().is_none_or(|lane| *lane == towards.lane))
+            .map(|(_, owed)| if wanted.failing { owed.failing } else { owed.pending })
+            .sum()
     }
 
     /// The timers of one tenant, or of all.
@@ -157,32 +171,95 @@ impl Engine {
         Outstanding::count(&self.shared.host.journal).map_err(|error| error.to_string())
     }
 
-    /// `take` pending activities of a tenant (or of all) in due order, after the first `skip`; and how many there are,
+    /// `take` of the pending activities that are wanted, in due order, after the first `skip`; and how many there are,
     /// where the last of them was reached. No more is read than that takes.
     ///
     /// # Errors
     /// What the store says if it cannot be read.
     pub fn activities_page(
         &self,
-        tenant: Option<&TenantId>,
+        wanted: &Wanted,
         skip: usize,
         take: usize,
     ) -> Result<(Vec<ActivityRow>, Option<usize>), String> {
         let journal = &self.shared.host.journal;
-        let (mut rows, mut seen) = (Vec::new(), 0);
+        let mut window = Window::new(skip, take);
         let mut after: Option<ActivityKey> = None;
-        while seen < skip.saturating_add(take) {
+        while !window.is_full() {
             let page =
                 journal.activities(after.as_ref(), u64::MAX, PAGE).map_err(|error| error.to_string())?;
-            let Some(last) = page.last() else { return Ok((rows, Some(seen))) };
+            let Some(last) = page.last() else { return Ok(window.ended()) };
             after = Some(last.key.clone());
-            for activity in page.into_iter().filter(|activity| is_of(tenant, &activity.key.stream.tenant)) {
-                if seen >= skip && rows.len() < take {
-                    rows.push(self.activity_row(activity));
-                }
-                seen += 1;
+            for activity in page.into_iter().filter(|activity| wanted.wants(activity)) {
+                window.offer(|| self.activity_row(activity));
             }
         }
-        Ok((rows, None))
+        Ok((window.rows, None))
+    }
+
+    /// `take` of the timers that fired without effect and are armed again, of a tenant (or of all), in the order in which
+    /// they fire, after the first `skip`; and how many there are, where the last timer was reached. It goes through all
+    /// timers up to there.
+    ///
+    /// # Errors
+    /// What the store says if it cannot be read.
+    pub fn stuck_timers_page(
+        &self,
+        tenant: Option<&TenantId>,
+        skip: usize,
+        take: usize,
+    ) -> Result<(Vec<TimerRow>, Option<usize>), String> {
+        let host = &self.shared.host;
+        let mut window = Window::new(skip, take);
+        let mut after: Option<TimerKey> = None;
+        while !window.is_full() {
+            let page =
+                host.journal.timers(after.as_ref(), u64::MAX, PAGE).map_err(|error| error.to_string())?;
+            let Some(last) = page.last() else { return Ok(window.ended()) };
+            after = Some(last.key.clone());
+            let stuck = page.into_iter().filter(|timer| timer.stuck > 0);
+            for timer in stuck.filter(|timer| is_of(tenant, &timer.key.stream.tenant)) {
+                window.offer(|| timer_row(timer, &host.pauses));
+            }
+        }
+        Ok((window.rows, None))
+    }
+}
+
+impl Wanted {
+    fn wants(&self, activity: &PendingActivity) -> bool {
+        is_of(self.tenant.as_ref(), &activity.key.stream.tenant)
+            && self.lane.as_ref().is_none_or(|lane| *lane == activity.lane)
+            && (!self.failing || activity.last_error.is_some())
+    }
+}
+
+/// The rows of one page, as they come by.
+struct Window<T> {
+    rows: Vec<T>,
+    seen: usize,
+    skip: usize,
+    take: usize,
+}
+
+impl<T> Window<T> {
+    fn new(skip: usize, take: usize) -> Self {
+        Self { rows: Vec::new(), seen: 0, skip, take }
+    }
+
+    fn offer(&mut self, row: impl FnOnce() -> T) {
+        if self.seen >= self.skip && self.rows.len() < self.take {
+            self.rows.push(row());
+        }
+        self.seen += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        self.seen >= self.skip.saturating_add(self.take)
+    }
+
+    /// There are no more.
+    fn ended(self) -> (Vec<T>, Option<usize>) {
+        (self.rows, Some(self.seen))
     }
 }

@@ -1,11 +1,12 @@
 //! Activities: at least once, under one id, in the order of their lane, with retries that end.
 
 use throughline_actors::{
+    introspect::Wanted,
     performer::Outcome,
     testing::{World, meta},
 };
 use throughline_storage::store::Store;
-use throughline_workflows::{operation::Operation, time::Span, workflow::ActivityError};
+use throughline_workflows::{ids::TenantId, operation::Operation, time::Span, workflow::ActivityError};
 
 use crate::parcel::{Announcer, Command, Parcel, Say, start};
 
@@ -230,15 +231,16 @@ async fn what_is_pending_is_counted_and_paged_alike() {
     let ids = |rows: &[throughline_actors::introspect::ActivityRow]| {
         rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>()
     };
-    let page = |of, skip, take| {
-        let (rows, total) = engine.activities_page(of, skip, take).unwrap();
+    let page = |wanted: &Wanted, skip, take| {
+        let (rows, total) = engine.activities_page(wanted, skip, take).unwrap();
         (ids(&rows), total)
     };
-    assert_eq!(page(None, 0, 10), (ids(&all), Some(3)));
-    assert_eq!(page(Some(&tenant), 1, 1), (ids(&all[1..2]), None), "the last was not reached");
-    assert_eq!(page(Some(&tenant), 2, 2), (ids(&all[2..]), Some(3)));
-    let stranger = "stranger".parse().unwrap();
-    assert_eq!(page(Some(&stranger), 0, 10), (Vec::new(), Some(0)));
+    let of = |tenant: &TenantId| Wanted { tenant: Some(tenant.clone()), ..Wanted::default() };
+    assert_eq!(page(&Wanted::default(), 0, 10), (ids(&all), Some(3)));
+    assert_eq!(page(&of(&tenant), 1, 1), (ids(&all[1..2]), None), "the last was not reached");
+    assert_eq!(page(&of(&tenant), 2, 2), (ids(&all[2..]), Some(3)));
+    let stranger: TenantId = "stranger".parse().unwrap();
+    assert_eq!(page(&of(&stranger), 0, 10), (Vec::new(), Some(0)));
 
     let counted = engine.outstanding().unwrap();
     let [(towards, owed)] = &counted.activities_of(Some(&tenant)).collect::<Vec<_>>()[..] else {
@@ -248,6 +250,14 @@ async fn what_is_pending_is_counted_and_paged_alike() {
     assert_eq!((owed.pending, owed.tried, owed.failing), (3, 1, 1));
     let failing = all.iter().find(|row| row.last_error.is_some()).unwrap();
     assert_eq!(owed.oldest_failing, Some((failing.asked_at, "busy".to_owned())));
-    assert_eq!((counted.pending_of(None), counted.pending_of(Some(&stranger))), (3, 0));
+    assert_eq!((counted.pending(&Wanted::default()), counted.pending(&of(&stranger))), (3, 0));
+
+    // Those that fail are found however many others there are.
+    let only_failing = Wanted { failing: true, ..of(&tenant) };
+    assert_eq!(page(&only_failing, 0, 10), (vec![failing.id.clone()], Some(1)));
+    let lane = |lane: &str| Wanted { lane: Some(lane.to_owned()), ..only_failing.clone() };
+    assert_eq!(page(&lane(&failing.lane), 0, 10), (vec![failing.id.clone()], Some(1)));
+    assert_eq!(page(&lane("elsewhere"), 0, 10), (Vec::new(), Some(0)));
+    assert_eq!((counted.pending(&lane(&failing.lane)), counted.pending(&lane("elsewhere"))), (1, 0));
     assert_eq!((counted.items, counted.dead_letters_of(None)), (3 + counted.timers_of(None).armed, 0));
 }

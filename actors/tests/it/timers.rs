@@ -83,6 +83,19 @@ async fn a_timer_that_has_no_effect_is_tried_again_more_and_more_slowly() {
     let timers = engine.timers(None, 10).unwrap();
     assert_eq!(timers.len(), 1);
     assert_eq!(timers[0].stuck, 4, "after 1, 2 and 4 seconds more");
+
+    // It is found however many others fire before it.
+    for _ in 0..5 {
+        engine
+            .send::<Parcel>(&tenant, engine.mint(), due_in(Span::from_secs(2)), meta(&engine))
+            .await
+            .unwrap();
+    }
+    assert!(engine.timers(None, 5).unwrap().iter().all(|timer| timer.stuck == 0));
+    let (stuck, total) = engine.stuck_timers_page(Some(&tenant), 0, 10).unwrap();
+    assert_eq!((stuck.len(), stuck[0].id, stuck[0].stuck, total), (1, id, 4, Some(1)), "{stuck:?}");
+    let (none, total) = engine.stuck_timers_page(Some(&"stranger".parse().unwrap()), 0, 10).unwrap();
+    assert_eq!((none.len(), total), (0, Some(0)));
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -12,15 +11,13 @@ use hmac::{Hmac, Mac as _};
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use sha1::Sha1;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
 use url::form_urlencoded;
 
 use throughline_workflows::time::Timestamp;
 
 use super::provider::ACCOUNT;
+use crate::child;
 
 /// Longer than a start or any answer takes; an advance over hours is many turns.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -77,36 +74,19 @@ impl Site {
         let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let errors = errors.with_context(|| log.display().to_string())?;
         let program = std::env::current_exe().context("where this program is")?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["serve".as_ref(), "--config".as_ref(), config.as_os_str()])
             .current_dir(&self.folder)
             // Nothing of this machine's own settings may reach it.
             .env_clear()
             .env("THROUGHLINE_ADMIN_TOKEN", &self.admin)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .kill_on_drop(true)
-            .spawn()
-            .context("the server cannot be started")?;
-        let out = child.stdout.take().ok_or_else(|| anyhow!("the server has no output"))?;
-        let mut lines = BufReader::new(out).lines();
-        let ready = async {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let address = line.split_whitespace().find(|word| word.starts_with("http://"));
-                if let Some(address) = address {
-                    return Some(address.to_owned());
-                }
-            }
-            None
-        };
-        let base = tokio::time::timeout(PATIENCE, ready).await.context("the server does not start")?;
+            .stderr(errors);
+        let (child, base) = child::start(&mut command, PATIENCE).await?;
         let Some(base) = base else {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             bail!("the server ended at its start: {}", said.trim());
         };
-        // What else it says must not fill the pipe.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let http = crate::tls::client().timeout(PATIENCE).build().context("no client")?;
         Ok(Server { child, base, http })
     }

@@ -93,6 +93,17 @@ pub(in crate::cli) fn moment(row: &Value, path: &str) -> Option<Timestamp> {
     row.pointer(path)?.as_str()?.parse().ok()
 }
 
+/// Whether the figures tell of an activity that was tried in vain.
+pub(super) fn is_failing(status: &Value) -> bool {
+    let channels = status.get("activities").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    channels.iter().any(|channel| number(channel, "/failing") > 0)
+}
+
+/// Whether the figures tell of a timer without effect.
+pub(super) fn has_stuck(status: &Value) -> bool {
+    number(status, "/timers_stuck") > 0
+}
+
 impl Snapshot {
     /// The server's time.
     pub(in crate::cli) fn now(&self) -> Option<Timestamp> {
@@ -304,6 +315,15 @@ pub(in crate::cli) mod tests {
         assert_eq!(needs[0].next, format!("throughline inspect conversation {ADA}"));
         assert_eq!(needs[3].next, format!("throughline activities retry-now {ADA}.4.0 --reason \"…\""));
         assert!(needs[3].why.contains("401"), "{needs:?}");
+    }
+
+    #[test]
+    fn the_figures_say_whether_to_look_for_what_stands_behind_others() {
+        let status = at_three().status;
+        assert!(is_failing(&status) && has_stuck(&status));
+        let well =
+            json!({ "timers_stuck": 0, "activities": [{ "channel": "sms", "pending": 9, "failing": 0 }] });
+        assert!(!is_failing(&well) && !has_stuck(&well));
     }
 
     #[test]

@@ -119,7 +119,7 @@ async fn retry(
         Some((of, letter)) => {
             let body = payload.as_ref().map(body_of);
             webhooks::read_again(&edge, of, letter, body, change.trace).await?;
-            edge.engine.discard_dead_letter(tenant.as_ref(), id, reason.clone(), meta).await
+            edge.engine.retried_webhook(tenant.as_ref(), id, reason.clone(), meta).await
         }
         None => {
             edge.engine.retry_dead_letter(tenant.as_ref(), id, payload.clone(), reason.clone(), meta).await

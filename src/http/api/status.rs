@@ -47,6 +47,8 @@ struct Figures {
     paused_actors: usize,
     /// How late the latest timer is, in milliseconds.
     timer_lag_ms: u64,
+    /// Entities that wait for a timer: the next timer of each counts, and every one that is overdue.
+    timers_armed: u64,
     /// Timers that fired without effect and are armed again.
     timers_stuck: u64,
     /// Messages read from the inbox and not placed yet.
@@ -79,6 +81,8 @@ struct Commits {
     groups: u64,
     /// Appends in them.
     appends: u64,
+    /// Appends a second at present: each counts for less the longer ago it was, to a third after ten seconds.
+    appends_per_second: u64,
     /// Half of the groups took at most this, in microseconds.
     p50_micros: u64,
     /// 99 of 100 groups took at most this, in microseconds.
@@ -135,6 +139,7 @@ async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Fi
     let now = engine.now();
     let longest_silence = read(move || silences::longest(&engine, of.as_ref(), now)).await?;
     let outstanding = edge.outstanding().await?;
+    let timers = outstanding.timers_of(tenant.as_ref());
     let status = edge.engine.status();
     let (commits, webhooks) = (status.commits, edge.webhook_latency.percentiles());
     Ok(Json(Figures {
@@ -148,7 +153,8 @@ async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Fi
         restarts: status.restarts,
         paused_actors: edge.engine.paused(tenant.as_ref()).len(),
         timer_lag_ms: status.timer_lag.as_millis(),
-        timers_stuck: outstanding.timers_of(tenant.as_ref()).stuck,
+        timers_armed: timers.armed,
+        timers_stuck: timers.stuck,
         intake_waiting: status.intake_waiting,
         timers_in_flight: status.timers_in_flight,
         activities_in_flight: status.activities_in_flight,
@@ -166,6 +172,7 @@ async fn status(State(edge): State<Arc<Edge>>, caller: Caller) -> Result<Json<Fi
         commits: Commits {
             groups: commits.groups,
             appends: commits.appends,
+            appends_per_second: commits.appends_per_second,
             p50_micros: commits.p50_micros,
             p99_micros: commits.p99_micros,
             max_micros: commits.max_micros,

@@ -9,7 +9,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use throughline_actors::{
     clock::ClockMode,
-    introspect::{ActivityRow, ActorRow, ActorState, TimerRow},
+    introspect::{ActivityRow, ActorRow, ActorState, TimerRow, Wanted},
     settle::AdvanceError,
 };
 use throughline_workflows::{
@@ -99,6 +99,8 @@ struct WantedTimers {
     /// Only those that fire up to this time.
     #[param(value_type = Option<String>, format = DateTime)]
     before: Option<Timestamp>,
+    /// `true` for those only that fired without effect and are armed again, however far ahead; not with `before`.
+    stuck: Option<bool>,
     /// Of this tenant; operators see all where it is absent.
     tenant: Option<String>,
 }
@@ -108,6 +110,10 @@ struct WantedTimers {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct WantedActivities {
+    /// `true` for those only that were tried in vain, or refused a try, and wait for another.
+    failing: Option<bool>,
+    /// In this lane: the channel of what conversations send, for example `sms`.
+    lane: Option<String>,
     /// Of this tenant; operators see all where it is absent.
     tenant: Option<String>,
 }
@@ -129,14 +135,10 @@ async fn actors(
     if residency.is_some_and(|residency| !["hot", "passive"].contains(&residency)) {
         return Err(Problem::invalid("residency", "residency is hot or passive."));
     }
-    match wanted.paused {
-        Some(true) => {
-            let mut rows = edge.engine.paused_actors(tenant.as_ref(), wanted.kind.as_deref()).await?;
-            rows.retain(|row| residency.is_none_or(|residency| residency == row.residency));
-            return Ok(Json(paging.cut(rows)));
-        }
-        Some(false) => return Err(Problem::invalid("paused", "paused is true or absent.")),
-        None => {}
+    if only("paused", wanted.paused)? {
+        let mut rows = edge.engine.paused_actors(tenant.as_ref(), wanted.kind.as_deref()).await?;
+        rows.retain(|row| residency.is_none_or(|residency| residency == row.residency));
+        return Ok(Json(paging.cut(rows)));
     }
     let (rows, total) = edge
         .engine
@@ -199,6 +201,12 @@ async fn timers(
 ) -> Result<Json<Listed<TimerRow>>, Problem> {
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
+    if only("stuck", wanted.stuck)? {
+        if wanted.before.is_some() {
+            return Err(Problem::invalid("before", "before is not for stuck timers: all of them are told."));
+        }
+        return stuck_timers(&edge, tenant, paging).await;
+    }
     let engine = edge.engine.clone();
     let looked_at = if tenant.is_some() { TIMERS_MAX } else { TIMERS_LOOKED_AT };
     let limit = paging.skip().saturating_add(paging.take()).max(looked_at);
@@ -215,6 +223,34 @@ async fn timers(
     Ok(Json(paging.listed(page, total)))
 }
 
+async fn stuck_timers(
+    edge: &Arc<Edge>,
+    tenant: Option<TenantId>,
+    paging: Paging,
+) -> Result<Json<Listed<TimerRow>>, Problem> {
+    let (engine, of) = (edge.engine.clone(), tenant.clone());
+    let page = move || engine.stuck_timers_page(of.as_ref(), paging.skip(), paging.take());
+    let (rows, total) = read(page).await?;
+    let total = match total {
+        Some(total) => total,
+        None => at_least(edge.outstanding().await?.timers_of(tenant.as_ref()).stuck, &paging, rows.len()),
+    };
+    Ok(Json(paging.listed(rows, total)))
+}
+
+/// A count that may be of a moment ago, and yet is no less than what was seen.
+fn at_least(counted: u64, paging: &Paging, rows: usize) -> usize {
+    usize::try_from(counted).unwrap_or(usize::MAX).max(paging.skip() + rows)
+}
+
+/// A filter that leaves out all others, or is not asked for.
+fn only(name: &str, wanted: Option<bool>) -> Result<bool, Problem> {
+    match wanted {
+        Some(false) => Err(Problem::invalid(name, format!("{name} is true or absent."))),
+        wanted => Ok(wanted.is_some()),
+    }
+}
+
 /// Pending activities in the order in which they are tried.
 #[utoipa::path(
     get, path = "/api/v1/system/activities", tag = "system", params(WantedActivities, PagingParams),
@@ -228,16 +264,13 @@ async fn activities(
 ) -> Result<Json<Listed<ActivityRow>>, Problem> {
     caller.must(Action::ReadSystem)?;
     let tenant = tenant_or_all(&edge, &caller, wanted.tenant.as_deref())?;
-    let (engine, of) = (edge.engine.clone(), tenant.clone());
-    let page = move || engine.activities_page(of.as_ref(), paging.skip(), paging.take());
+    let wanted = Wanted { tenant, lane: wanted.lane, failing: only("failing", wanted.failing)? };
+    let (engine, of) = (edge.engine.clone(), wanted.clone());
+    let page = move || engine.activities_page(&of, paging.skip(), paging.take());
     let (rows, total) = read(page).await?;
     let total = match total {
         Some(total) => total,
-        // Where they are many, the count may be of a moment ago, and yet no less than what was seen.
-        None => {
-            let counted = edge.outstanding().await?.pending_of(tenant.as_ref());
-            usize::try_from(counted).unwrap_or(usize::MAX).max(paging.skip() + rows.len())
-        }
+        None => at_least(edge.outstanding().await?.pending(&wanted), &paging, rows.len()),
     };
     Ok(Json(paging.listed(rows, total)))
 }

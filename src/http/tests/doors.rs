@@ -227,6 +227,15 @@ async fn a_signed_webhook_that_cannot_be_read_is_kept_and_can_be_mended() {
     world.engine.settle().await.unwrap();
     assert_eq!(world.get("/api/v1/conversations").await.body["total"], 1);
     world.get(&path).await.is_problem(404, "not-found");
+    let acts = world.get("/api/v1/audit").await.body["items"].clone();
+    let of_letters = acts.as_array().unwrap().iter().filter(|act| act["subject"] == path_subject(&path));
+    let told: Vec<_> = of_letters.map(|act| (&act["action"], &act["reason"])).collect();
+    assert_eq!(told, [(&json!("dead_letter.retry"), &json!("number added"))], "{acts:#}");
+}
+
+/// What the audit calls the dead letter at a path.
+fn path_subject(path: &str) -> String {
+    format!("dead_letter/{}", path.rsplit('/').next().unwrap())
 }
 
 #[tokio::test]

@@ -265,4 +265,13 @@ async fn only_operators_act_and_only_upon_what_is_there() {
     }
     assert_eq!(world.get("/api/v1/system/actors?paused=true").await.body["total"], 0);
     world.get("/api/v1/system/actors?paused=maybe").await.is_problem(400, "malformed");
+    for (path, field) in [
+        ("actors?paused=false", "paused"),
+        ("timers?stuck=false", "stuck"),
+        ("timers?stuck=true&before=2026-11-21T00:00:00Z", "before"),
+        ("activities?failing=false", "failing"),
+    ] {
+        let refused = world.get(&format!("/api/v1/system/{path}")).await;
+        assert_eq!(refused.is_problem(422, "invalid").body["field"], field, "{path}");
+    }
 }
