@@ -163,7 +163,9 @@ impl Engine {
             }
             _ => reports::bury(shared, &pending, message).await,
         }
-        if self.is_pending(&pending)? {
+        // A turn that crashed over it has put it off: it is there under another moment.
+        let same = pending.key.clone();
+        if !self.look_through(move |pending| same_activity(&pending.key, &same)).await?.is_empty() {
             let why = "it is recorded that it is skipped, and it is still there: skip it again".to_owned();
             return Err(OperateError::Unreadable(why));
         }

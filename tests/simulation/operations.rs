@@ -14,7 +14,7 @@ use throughline_workflows::{
 };
 use uuid::Uuid;
 
-use crate::{operators::Entity, script::Hours};
+use crate::{operators::Entity, script::Hours, witness::Told};
 
 /// The operators' acts, as the records tell of them.
 #[derive(Default)]
@@ -103,6 +103,11 @@ impl Operations {
         let entity = activity.split('.').next().and_then(|id| id.parse().ok());
         self.skips.entry(entity.ok_or("an activity without an entity")?).or_default().push(at);
         Ok(())
+    }
+
+    /// Whether something was skipped that is no conversation's: a provider's report may be among it.
+    pub(crate) fn may_have_skipped_reports(&self, conversations: &BTreeMap<Uuid, Told>) -> bool {
+        self.skips.keys().any(|entity| !conversations.contains_key(entity))
     }
 
     /// What cannot be of what was answered.

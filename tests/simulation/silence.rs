@@ -51,6 +51,12 @@ pub(crate) fn check(simulation: &Simulation) -> Result<(), String> {
             };
             ledger.accepted.iter().filter(of_this).cloned().collect::<Vec<_>>()
         });
+        let mut heard = heard;
+        if simulation.witness.operations.may_have_skipped_reports(&simulation.witness.conversations) {
+            // Of a bounce whose report an operator gave up the engine never hears.
+            let is_known = |said: &Accepted| told.failed.contains(&said.message_id);
+            heard.iter_mut().filter(|said| !is_known(said)).for_each(|said| said.bounced_at = None);
+        }
         let mut downs = simulation.downs.clone();
         downs.extend(simulation.witness.operations.silenced(*id, HOURLY));
         let case = Case { script: &world.script, customer, told, heard, downs };

@@ -62,6 +62,8 @@ pub(crate) struct Told {
     pub(crate) from: Option<String>,
     /// Messages that the engine knows to have been taken.
     pub(crate) taken: BTreeSet<MessageId>,
+    /// Messages that the engine knows to have failed.
+    pub(crate) failed: BTreeSet<MessageId>,
 }
 
 impl Told {
@@ -77,6 +79,7 @@ impl Told {
             asked: Vec::new(),
             from: None,
             taken: BTreeSet::new(),
+            failed: BTreeSet::new(),
         }
     }
 
@@ -179,6 +182,9 @@ impl Witness {
                 }
                 Event::NoteAdded { note_id, .. } if !self.notes.insert(*note_id) => {
                     broken.push(format!("note {note_id} was taken twice"));
+                }
+                Event::DeliveryChanged { message_id, status: DeliveryStatus::Failed, .. } => {
+                    told.failed.insert(*message_id);
                 }
                 Event::DeliveryChanged { message_id, status, .. } if status.is_accepted() => {
                     if *status == DeliveryStatus::Sent && !told.taken.insert(*message_id) {

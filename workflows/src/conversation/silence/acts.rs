@@ -81,13 +81,31 @@ fn write(draft: &mut Draft<'_>) {
         }
         return pass_on(draft, &undelivered);
     }
-    supersede_everything(draft);
+    say_something(draft);
+}
+
+/// The machine's own words, by a channel that was not given any since the customer last heard.
+fn say_something(draft: &mut Draft<'_>) {
     match reach::untried(&draft.facts) {
         Some(channel) if draft.facts.status != Status::AwaitingCustomer => {
+            supersede_everything(draft);
             update(draft, channel, WhyChannel::LastUsed, None);
         }
-        Some(_) | None => unreachable(draft),
+        Some(_) | None => match on_its_way(&draft.facts) {
+            // Its channel has been given it and has not refused it: it may only not have come to it yet.
+            Some(message_id) => {
+                let at = draft.cx.now;
+                draft.record(Event::Hurried { at, message_id, fallback_at: at + FALLBACK_AFTER });
+            }
+            None => unreachable(draft),
+        },
     }
+}
+
+/// What the machine said last and its channel has neither taken nor refused.
+fn on_its_way(facts: &Facts) -> Option<MessageId> {
+    let mut open = facts.sends.open().filter(|send| send.automatic && send.status == DeliveryStatus::Queued);
+    open.next_back().map(|send| send.id)
 }
 
 /// The oldest message by a person that waits for its channel, or that may not have arrived and has another one left.
@@ -240,13 +258,7 @@ fn reach_again(draft: &mut Draft<'_>) {
         }
         return;
     }
-    supersede_everything(draft);
-    match reach::untried(&draft.facts) {
-        Some(channel) if draft.facts.status != Status::AwaitingCustomer => {
-            update(draft, channel, WhyChannel::LastUsed, None);
-        }
-        Some(_) | None => unreachable(draft),
-    }
+    say_something(draft);
 }
 
 /// The oldest message by a person that never got through.

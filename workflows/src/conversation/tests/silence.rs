@@ -129,6 +129,22 @@ fn after_a_minute_the_next_channel_gets_it() {
 }
 
 #[test]
+fn words_that_the_only_channel_has_yet_to_take_are_waited_for_before_nobody_can_be_reached() {
+    let mut story = Story::begin();
+    // The update of half past eight has not left when the case is opened, and its news take the update's place.
+    story.line(Channel::Sms, Line::Silent).at("20:30");
+    story.now = moment("20:30:20");
+    story.grace(escalate(1));
+    let escalation = story.sent.last().unwrap().message_id;
+    story.until(moment("20:31:10"));
+    assert_eq!(story.times(unreachable), [], "the channel has refused nothing");
+    assert!(story.facts().sends.get(escalation).unwrap().is_open());
+    story.accepted(escalation).until(on_day(1, "07:00"));
+    assert_eq!((story.times(unreachable), broken(&story)), (vec![], vec![]));
+    assert_eq!(updates(&story).last().unwrap().1, Purpose::Escalation, "and the next is due at eight");
+}
+
+#[test]
 fn what_is_refused_goes_to_the_next_channel_at_once_the_preferred_one_first_and_never_to_a_denied_one() {
     let phone = Address::phone("+15550123456");
     let chat = Address::handle(&Channel::Telegram, "ada");
