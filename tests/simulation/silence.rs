@@ -226,6 +226,7 @@ impl Case<'_> {
             let lately: Vec<_> = lately.into_iter().collect();
             let hourly_round = !self.script.reaches(self.customer, &lately, start - HOURLY, start + needs);
             let tried_by = if hourly_round { due.max(start + needs) } else { start + needs };
+            let round = if hourly_round && !lately.is_empty() { bounced_at + hourly } else { start };
             let down = |(down, up): &&(Timestamp, Timestamp)| *down <= tried_by && start < *up;
             if let Some((_, up)) = self.downs.iter().find(down) {
                 start = *up;
@@ -245,7 +246,7 @@ impl Case<'_> {
             };
             let without: Vec<_> = bounced_by.into_iter().chain(doubtful).collect();
             if self.script.reaches(self.customer, &without, start - BACKOFF, start + needs) {
-                return due.max(start + needs);
+                return due.max(start + needs).max(round);
             }
             if needs < hourly {
                 (needs, bounced_by) = (hourly, None);

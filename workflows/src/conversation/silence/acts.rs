@@ -84,28 +84,29 @@ fn write(draft: &mut Draft<'_>) {
     say_something(draft);
 }
 
-/// The machine's own words, by a channel that was not given any since the customer last heard.
+/// The machine's own words, by a channel that was not given any since the customer last heard; unless some are on their
+/// way, which its channel may only not have come to yet: written this minute, or by the last channel there is.
 fn say_something(draft: &mut Draft<'_>) {
-    match reach::untried(&draft.facts) {
-        Some(channel) if draft.facts.status != Status::AwaitingCustomer => {
+    let now = draft.cx.now;
+    let untried = reach::untried(&draft.facts).filter(|_| draft.facts.status != Status::AwaitingCustomer);
+    let on_its_way = on_its_way(&draft.facts)
+        .filter(|send| untried.is_none() || now.since(send.queued_at) < FALLBACK_AFTER)
+        .map(|send| send.id);
+    match (on_its_way, untried) {
+        (Some(message_id), _) => {
+            draft.record(Event::Hurried { at: now, message_id, fallback_at: now + FALLBACK_AFTER });
+        }
+        (None, Some(channel)) => {
             supersede_everything(draft);
             update(draft, channel, WhyChannel::LastUsed, None);
         }
-        Some(_) | None => match on_its_way(&draft.facts) {
-            // Its channel has been given it and has not refused it: it may only not have come to it yet.
-            Some(message_id) => {
-                let at = draft.cx.now;
-                draft.record(Event::Hurried { at, message_id, fallback_at: at + FALLBACK_AFTER });
-            }
-            None => unreachable(draft),
-        },
+        (None, None) => unreachable(draft),
     }
 }
 
 /// What the machine said last and its channel has neither taken nor refused.
-fn on_its_way(facts: &Facts) -> Option<MessageId> {
-    let mut open = facts.sends.open().filter(|send| send.automatic && send.status == DeliveryStatus::Queued);
-    open.next_back().map(|send| send.id)
+fn on_its_way(facts: &Facts) -> Option<&SentMessage> {
+    facts.sends.open().rfind(|send| send.automatic && send.status == DeliveryStatus::Queued)
 }
 
 /// The oldest message by a person that waits for its channel, or that may not have arrived and has another one left.
