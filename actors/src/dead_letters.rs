@@ -255,8 +255,7 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, LetterError> {
-        let letter = self.letter(tenant, id)?;
-        self.settle_letter(&letter, "dead_letter.retry", reason, meta, Along::default()).await
+        self.let_go(tenant, id, "dead_letter.retry", reason, meta).await
     }
 
     /// Removes a dead letter. Who did it and why stays in the tenant's operations.
@@ -270,11 +269,23 @@ impl Engine {
         reason: String,
         meta: CommandMeta,
     ) -> Result<Receipt, LetterError> {
+        self.let_go(tenant, id, "dead_letter.discard", reason, meta).await
+    }
+
+    /// Removes a letter with nothing in its place.
+    async fn let_go(
+        &self,
+        tenant: Option<&TenantId>,
+        id: Uuid,
+        action: &str,
+        reason: String,
+        meta: CommandMeta,
+    ) -> Result<Receipt, LetterError> {
         if let Some(kept) = self.kept_operation(&meta).await? {
             return Ok(kept);
         }
         let letter = self.letter(tenant, id)?;
-        self.settle_letter(&letter, "dead_letter.discard", reason, meta, Along::default()).await
+        self.settle_letter(&letter, action, reason, meta, Along::default()).await
     }
 
     fn letter(&self, tenant: Option<&TenantId>, id: Uuid) -> Result<DeadLetter, LetterError> {

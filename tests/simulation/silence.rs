@@ -45,13 +45,12 @@ pub(crate) fn check(simulation: &Simulation) -> Result<(), String> {
         let Some(from) = &told.from else { continue };
         let Some(customer) = world.script.customer(&told.tenant, from) else { continue };
         let customer = &as_known(customer, told, from);
-        let heard = world.with_ledger(|ledger| {
+        let mut heard = world.with_ledger(|ledger| {
             let of_this = |accepted: &&Accepted| {
                 accepted.conversation.0 == *id && told.taken.contains(&accepted.message_id)
             };
             ledger.accepted.iter().filter(of_this).cloned().collect::<Vec<_>>()
         });
-        let mut heard = heard;
         if simulation.witness.operations.may_have_skipped_reports(&simulation.witness.conversations) {
             // Of a bounce whose report an operator gave up the engine never hears.
             let is_known = |said: &Accepted| told.failed.contains(&said.message_id);
