@@ -145,6 +145,18 @@ fn words_that_the_only_channel_has_yet_to_take_are_waited_for_before_nobody_can_
 }
 
 #[test]
+fn words_of_this_minute_have_their_minute_before_the_next_channel_gets_some() {
+    let mut story = Story::begin_under(Policy::default(), Some(two_channels()));
+    story.line(Channel::Sms, Line::Silent).at("20:30");
+    story.now = moment("20:30:20");
+    story.grace(escalate(1)).until(moment("20:31:10"));
+    let last = |story: &Story| story.sent.last().map(|sent| sent.channel.clone());
+    assert_eq!(last(&story), Some(Channel::Sms), "the news of the case are a minute old at most");
+    story.until(moment("20:32:00"));
+    assert_eq!((last(&story), story.times(unreachable)), (Some(Channel::Email), vec![]));
+}
+
+#[test]
 fn what_is_refused_goes_to_the_next_channel_at_once_the_preferred_one_first_and_never_to_a_denied_one() {
     let phone = Address::phone("+15550123456");
     let chat = Address::handle(&Channel::Telegram, "ada");
