@@ -86,7 +86,7 @@ impl Views {
                 let Some(last) = window.last() else { return Ok(page) };
                 after = Some((last.order, last.entity));
                 for stored in window {
-                    let row = codec::decode::<V::Row>(&stored.bytes).map_err(unreadable)?;
+                    let row = codec::decode_row::<V::Row>(&stored.bytes).map_err(unreadable)?;
                     if !V::is_listed(&row) {
                         return Ok(page);
                     }
@@ -109,7 +109,7 @@ impl Views {
     pub fn first<V: View>(&self, tenant: &TenantId, most: usize) -> Result<Vec<V::Row>, ViewError> {
         let view = projections::View::new(V::NAME, V::REVISION);
         let rows = view.page(&self.journal, tenant.as_str(), None, most).map_err(unreadable)?;
-        let rows = rows.iter().map(|row| codec::decode(&row.bytes).map_err(unreadable));
+        let rows = rows.iter().map(|row| codec::decode_row(&row.bytes).map_err(unreadable));
         rows.filter(|row| row.as_ref().map_or(true, V::is_listed)).collect()
     }
 
@@ -139,7 +139,7 @@ impl Views {
         projections::View::new(V::NAME, V::REVISION)
             .row(&self.journal, tenant.as_str(), entity)
             .map_err(unreadable)?
-            .map(|row| codec::decode(&row.bytes).map_err(unreadable))
+            .map(|row| codec::decode_row(&row.bytes).map_err(unreadable))
             .transpose()
     }
 }

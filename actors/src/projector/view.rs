@@ -75,7 +75,7 @@ impl<V: View> AnyView for ViewOf<V> {
     }
 
     fn decode(&self, row: &[u8]) -> Result<AnyRow, String> {
-        Ok(Box::new(codec::decode::<V::Row>(row).map_err(|error| format!("{}: {error}", V::NAME))?))
+        Ok(Box::new(codec::decode_row::<V::Row>(row).map_err(|error| format!("{}: {error}", V::NAME))?))
     }
 
     fn fold(&self, row: Option<AnyRow>, events: &dyn Any, told: &Told<'_>) -> Result<Option<AnyRow>, String> {
@@ -105,6 +105,6 @@ impl<V: View> AnyView for ViewOf<V> {
     }
 
     fn encode(&self, row: &AnyRow) -> Option<(u64, Vec<u8>)> {
-        row.downcast_ref::<V::Row>().map(|row| (V::order(row), codec::encode(row)))
+        row.downcast_ref::<V::Row>().map(|row| (V::order(row), codec::encode_row(row)))
     }
 }

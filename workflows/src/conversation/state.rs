@@ -145,6 +145,15 @@ impl State {
             facts.evolve(event);
         }
     }
+
+    /// Forgets what only tells a repetition: for a copy in which nothing is decided.
+    pub(crate) fn forget_recent(&mut self) {
+        if let Some(facts) = &mut self.0 {
+            facts.recent_inbound.clear();
+            facts.recent_notes.clear();
+            facts.recent_joins.clear();
+        }
+    }
 }
 
 impl Facts {

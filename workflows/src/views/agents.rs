@@ -44,7 +44,7 @@ pub struct Filter {
 
 impl View for Agents {
     const NAME: &'static str = "agents";
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Agent;
     type Row = AgentRow;

@@ -50,7 +50,7 @@ pub struct Breach {
 
 impl View for Breaches {
     const NAME: &'static str = "breaches";
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Conversation;
     type Row = BreachesRow;

@@ -27,7 +27,7 @@ pub struct CredentialRow {
 
 impl View for Credentials {
     const NAME: &'static str = "credentials";
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Credential;
     type Row = CredentialRow;

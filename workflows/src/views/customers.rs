@@ -37,7 +37,7 @@ pub struct Filter {
 
 impl View for Customers {
     const NAME: &'static str = "customers";
-    const REVISION: u16 = 2;
+    const REVISION: u16 = 3;
 
     type Source = Customer;
     type Row = CustomerRow;

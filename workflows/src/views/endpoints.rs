@@ -23,7 +23,7 @@ pub struct EndpointRow {
 
 impl View for Endpoints {
     const NAME: &'static str = "endpoints";
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Endpoint;
     type Row = EndpointRow;

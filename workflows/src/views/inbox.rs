@@ -145,7 +145,7 @@ words! {
 
 impl View for Inbox {
     const NAME: &'static str = "inbox";
-    const REVISION: u16 = 3;
+    const REVISION: u16 = 4;
 
     type Source = Conversation;
     type Row = InboxRow;

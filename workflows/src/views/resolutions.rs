@@ -34,7 +34,7 @@ pub struct Filter {
 impl View for Resolutions {
     const NAME: &'static str = "resolutions";
     // Rows hold the workflow's state: another STATE_REVISION there is another revision here.
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Resolution;
     type Row = ResolutionRow;

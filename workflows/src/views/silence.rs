@@ -14,8 +14,8 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting;
 
-/// A conversation and how its customer waits. Its state is kept whole, so that it is never judged otherwise than the
-/// conversation judges itself. [`WaitingRow::to_json`] is its outside form.
+/// A conversation and how its customer waits. Its state is kept, so that it is never judged otherwise than the
+/// conversation judges itself, without what only tells repetitions. [`WaitingRow::to_json`] is its outside form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingRow {
     state: State,
@@ -24,7 +24,7 @@ pub struct WaitingRow {
 impl View for Waiting {
     const NAME: &'static str = "waiting";
     // Rows hold the workflow's state: another STATE_REVISION there is another revision here.
-    const REVISION: u16 = 2;
+    const REVISION: u16 = 3;
 
     type Source = Conversation;
     type Row = WaitingRow;
@@ -32,6 +32,7 @@ impl View for Waiting {
     fn fold(row: Option<WaitingRow>, event: &Event, _meta: &EventMeta<'_>) -> Option<WaitingRow> {
         let mut state = row.map(|row| row.state).unwrap_or_default();
         Conversation::evolve(&mut state, event);
+        state.forget_recent();
         state.facts().is_some().then_some(WaitingRow { state })
     }
 

@@ -38,7 +38,7 @@ pub struct Filter {
 
 impl View for Teams {
     const NAME: &'static str = "teams";
-    const REVISION: u16 = 1;
+    const REVISION: u16 = 2;
 
     type Source = Team;
     type Row = TeamRow;

@@ -4,6 +4,7 @@ mod inbox;
 mod records;
 mod timeline;
 
+use bincode::Options as _;
 use uuid::Uuid;
 
 use super::{EventMeta, View};
@@ -19,8 +20,8 @@ fn folded<V: View>(events: &[<V::Source as Workflow>::Event]) -> V::Row {
         with_meta(version, |meta| row = V::fold(row.take(), event, meta));
     }
     let row = row.unwrap();
-    let stored = bincode::serialize(&row).unwrap();
-    assert_eq!(bincode::deserialize::<V::Row>(&stored).unwrap(), row);
+    let stored = bincode::DefaultOptions::new().serialize(&row).unwrap();
+    assert_eq!(bincode::DefaultOptions::new().deserialize::<V::Row>(&stored).unwrap(), row);
     row
 }
 
