@@ -20,6 +20,8 @@ pub(crate) struct Live<W: Workflow> {
     /// When the timers were last laid out in the store's order of due moments.
     pub(crate) armed_at_ms: u64,
     pub(crate) snapshot_version: u64,
+    /// The groups that were durable before it was read; none for one that was not read to its end.
+    pub(crate) read_after: Option<u64>,
 }
 
 /// Who and why, as it stands in a record.
@@ -39,6 +41,7 @@ pub(crate) fn unborn<W: Workflow>() -> Live<W> {
         armed: Vec::new(),
         armed_at_ms: 0,
         snapshot_version: 0,
+        read_after: None,
     }
 }
 
@@ -49,6 +52,7 @@ pub(crate) fn load<W: Workflow>(
     version: Option<u64>,
 ) -> Result<Live<W>, String> {
     let stream = entity.stream();
+    let read_after = version.is_none().then(|| journal.durable_groups());
     let snapshot = journal.snapshot(&stream).map_err(|error| error.to_string())?.filter(|snapshot| {
         snapshot.state_revision == W::STATE_REVISION
             && version.is_none_or(|version| snapshot.version <= version)
@@ -65,6 +69,7 @@ pub(crate) fn load<W: Workflow>(
                     armed: snapshot.armed,
                     armed_at_ms: 0,
                     snapshot_version: snapshot.version,
+                    read_after: None,
                 };
             }
             Err(error) => tracing::warn!(
@@ -89,6 +94,7 @@ pub(crate) fn load<W: Workflow>(
         live.head = stored.hash;
         live.armed = record.armed;
     }
+    live.read_after = read_after;
     Ok(live)
 }
 

@@ -147,6 +147,7 @@ fn append(stream: &StreamId, version: u64, previous: [u8; 32]) -> Append {
     let record = NewRecord {
         stream: stream.clone(),
         expected_version: version,
+        read_after: None,
         events: 1,
         bytes: encoded.bytes,
         hash: encoded.hash,

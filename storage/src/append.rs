@@ -67,6 +67,9 @@ pub struct NewRecord {
     pub stream: StreamId,
     /// The version the stream must be at: 0 for a stream that does not exist yet. The record becomes the next.
     pub expected_version: u64,
+    /// The groups that were durable ([`crate::journal::Journal::durable_groups`]) before its author read the stream to
+    /// its end and found it there. Where that is known, most streams need not be looked at again.
+    pub read_after: Option<u64>,
     /// How many events are in the record; `seq` advances by as many.
     pub events: u32,
     /// The encoded record.

@@ -209,7 +209,8 @@ impl Committer {
 
     /// Checks and writes a group. The answers hold when this returns.
     fn write(&mut self, appends: Vec<Prepared>) -> Result<Written, StoreError> {
-        let mut group = Group::new(&*self.store, &mut self.versions, self.counters.clone());
+        let number = self.shared.begun.load(Ordering::SeqCst) + 1;
+        let mut group = Group::new(&*self.store, &mut self.versions, number, self.counters.clone());
         let mut answers = Vec::with_capacity(appends.len());
         for append in appends {
             answers.push(group.take(append)?);
@@ -224,14 +225,14 @@ impl Committer {
         let captured = capture.map(|capture| (capture, batch.changes.clone()));
         let (keys, begin) = (batch.changes.len(), machine_now());
         self.store.commit(batch)?;
-        let took = machine_now().saturating_duration_since(begin);
+        let end = machine_now();
         if let Some((capture, changes)) = captured {
             // Before anybody hears that it is durable: whoever waited for that finds it captured.
             capture.push(changes, head(&counters));
         }
 
         let taken = answers.iter().filter(|answer| answer.is_ok()).count();
-        lock(&self.shared.costs).record(taken, keys, took, machine_now());
+        lock(&self.shared.costs).record(taken, keys, end.saturating_duration_since(begin), end);
         Ok(Written { answers, sealed: Some((counters, groups)) })
     }
 

@@ -190,6 +190,12 @@ impl Journal {
         self.inner.shared.progress.subscribe()
     }
 
+    /// How many groups have become durable since the journal was opened: what is read from now on holds all of them.
+    #[must_use]
+    pub fn durable_groups(&self) -> u64 {
+        self.inner.shared.progress.borrow().groups
+    }
+
     /// The end of the durable feed.
     #[must_use]
     pub fn head(&self) -> Head {

@@ -31,6 +31,8 @@ pub(crate) struct PreparedRecord {
     /// What the keys of its stream begin with.
     pub(crate) prefix: Vec<u8>,
     pub(crate) expected_version: u64,
+    /// The groups that were durable before it was found there.
+    pub(crate) read_after: Option<u64>,
     pub(crate) events: u32,
     pub(crate) hash: [u8; 32],
     /// Room for its place in the feed, then its bytes.
@@ -135,6 +137,7 @@ impl PreparedRecord {
             prefix: keys::records(&record.stream),
             stream: record.stream,
             expected_version: record.expected_version,
+            read_after: record.read_after,
             events: record.events,
             hash: record.hash,
             value,

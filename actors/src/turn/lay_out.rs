@@ -188,6 +188,7 @@ impl<W: Workflow> Layout<'_, W> {
         self.append.record = Some(NewRecord {
             stream,
             expected_version: self.live.version,
+            read_after: self.live.read_after,
             events: u32::try_from(events.len()).unwrap_or(u32::MAX),
             bytes: encoded.bytes,
             hash: encoded.hash,

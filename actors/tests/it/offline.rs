@@ -110,8 +110,14 @@ async fn timers_that_are_not_the_deadlines_of_the_state_are_a_difference() {
     record.events.clear();
     record.armed = vec![Armed { name: "departure".into(), due_ms: 5 }];
     let encoded = record.encode();
-    let record =
-        NewRecord { stream, expected_version: version, events: 0, bytes: encoded.bytes, hash: encoded.hash };
+    let record = NewRecord {
+        stream,
+        expected_version: version,
+        read_after: None,
+        events: 0,
+        bytes: encoded.bytes,
+        hash: encoded.hash,
+    };
     let append = Append { record: Some(record), ..Default::default() };
     journal.commit(append).await.unwrap();
     let replayed = offline(&world).replay(&mut |_| {}).unwrap();

@@ -52,6 +52,8 @@ type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 pub(crate) struct Group<'a> {
     store: &'a dyn Store,
     versions: &'a mut Versions,
+    /// Which group this is, of those handed to the store since the journal was opened.
+    number: u64,
     counters: Counters,
     first_seq: u64,
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -59,9 +61,14 @@ pub(crate) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(store: &'a dyn Store, versions: &'a mut Versions, counters: Counters) -> Group<'a> {
+    pub(crate) fn new(
+        store: &'a dyn Store,
+        versions: &'a mut Versions,
+        number: u64,
+        counters: Counters,
+    ) -> Group<'a> {
         let first_seq = counters.seq + 1;
-        Group { store, versions, counters, first_seq, changes: BTreeMap::new(), entries: Vec::new() }
+        Group { store, versions, number, counters, first_seq, changes: BTreeMap::new(), entries: Vec::new() }
     }
 
     /// Takes an append into the group, or says why not; then it leaves no trace in it. The answer holds once the
@@ -79,7 +86,7 @@ impl<'a> Group<'a> {
             own.push((key, None));
         }
         if let Some(record) = &prepared.record {
-            let (expected, actual) = (record.expected_version, self.version(&record.prefix)?);
+            let (expected, actual) = (record.expected_version, self.version(record)?);
             if expected != actual {
                 return Ok(Err(CommitError::Conflict { expected, actual }));
             }
@@ -155,13 +162,17 @@ impl<'a> Group<'a> {
         self.changes.insert(key, value);
     }
 
-    /// Where a stream is, this group included.
-    fn version(&mut self, prefix: &[u8]) -> Result<u64, StoreError> {
-        if let Some(version) = self.versions.get(prefix) {
+    /// Where the stream of a record is, this group included.
+    fn version(&mut self, record: &PreparedRecord) -> Result<u64, StoreError> {
+        if let Some(version) = self.versions.get(&record.prefix) {
             return Ok(version);
         }
-        let version = streams::last_version(self.store, prefix)?;
-        self.versions.set(prefix.to_vec(), version);
+        // To find the end of a stream costs as much as to write a record. Its author has just done so, mostly.
+        let version = match record.read_after {
+            Some(groups) if self.versions.unchanged_since(groups) => record.expected_version,
+            _ => streams::last_version(self.store, &record.prefix)?,
+        };
+        self.versions.found(record.prefix.clone(), version);
         Ok(version)
     }
 
@@ -215,14 +226,14 @@ impl<'a> Group<'a> {
 
     /// Gives a record its version and its place in the feed.
     fn append(&mut self, record: PreparedRecord) -> u64 {
-        let PreparedRecord { stream, prefix, expected_version, events, hash, mut value } = record;
+        let PreparedRecord { stream, prefix, expected_version, events, hash, mut value, .. } = record;
         let version = expected_version + 1;
         let key = keys::record(&stream, version);
         streams::place(&mut value, &key, self.counters.seq + 1);
         self.counters.seq += u64::from(events);
         self.change(key, Some(value));
         self.entries.push(FeedEntry { stream, version, events, hash });
-        self.versions.set(prefix, version);
+        self.versions.changed(prefix, version, self.number);
         version
     }
 }

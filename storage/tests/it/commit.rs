@@ -48,6 +48,29 @@ async fn a_conflict_says_where_the_stream_is_and_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn what_an_author_read_is_relied_on_only_as_long_as_nothing_came_after_it() {
+    let read_at = |groups: u64, expected: u64| {
+        let mut append = turn(&stream(1), expected, 1);
+        append.record.as_mut().unwrap().read_after = Some(groups);
+        append
+    };
+    let store = MemoryStore::new();
+    let journal = open(&store);
+    assert_eq!(journal.durable_groups(), 0);
+    journal.commit(read_at(0, 0)).await.unwrap();
+    let before = journal.durable_groups();
+    assert_eq!(before, 1);
+    journal.commit(turn(&stream(1), 1, 1)).await.unwrap();
+    let late = journal.commit(read_at(before, 1)).await;
+    assert_eq!(late, Err(CommitError::Conflict { expected: 1, actual: 2 }));
+
+    // Nothing is remembered of it now, and nothing has changed since it was read.
+    let journal = open(&store.reopen());
+    assert_eq!(journal.commit(read_at(journal.durable_groups(), 2)).await.unwrap().version, 3);
+    assert_eq!(journal.version(&stream(1)).unwrap(), 3);
+}
+
+#[tokio::test]
 async fn of_sixteen_takes_of_one_claim_in_one_group_one_owns_it() {
     let store = MemoryStore::new();
     let journal = open(&store);

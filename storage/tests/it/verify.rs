@@ -33,7 +33,14 @@ fn record(stream: &StreamId, version: u64, previous: [u8; 32], events: usize) ->
     }
     .encode();
     let (expected_version, events) = (version - 1, events as u32);
-    NewRecord { stream: stream.clone(), expected_version, events, bytes: encoded.bytes, hash: encoded.hash }
+    NewRecord {
+        stream: stream.clone(),
+        expected_version,
+        read_after: None,
+        events,
+        bytes: encoded.bytes,
+        hash: encoded.hash,
+    }
 }
 
 /// Two streams with one of everything that fits together; the timer of the second was stuck, and moved.

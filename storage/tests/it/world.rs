@@ -45,6 +45,7 @@ pub(crate) fn record_after(previous: [u8; 32], stream: &StreamId, expected: u64,
     NewRecord {
         stream: stream.clone(),
         expected_version: expected,
+        read_after: None,
         events,
         bytes: encoded.bytes,
         hash: encoded.hash,
