@@ -19,8 +19,12 @@ use super::{
     table::{quantile, rate},
 };
 
-/// Messages in the inbox from which on clients that wait for the handling pause, and how often that is looked at.
-const BACKLOG_MAX: u64 = 1_000;
+/// Messages in the inbox from which on clients that wait for the handling pause, and to which it must have come down
+/// before they go on: with less between the two it would measure the changes from one to the other.
+const BACKLOG_MAX: u64 = 4_000;
+const BACKLOG_LOW: u64 = 2_000;
+
+/// Between two looks at it.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What clients got.
@@ -89,7 +93,9 @@ impl Senders {
         let holding = async {
             loop {
                 match server.backlog().await {
-                    Ok(backlog) => held.store(backlog > BACKLOG_MAX, Ordering::Relaxed),
+                    Ok(backlog) if backlog > BACKLOG_MAX => held.store(true, Ordering::Relaxed),
+                    Ok(backlog) if backlog < BACKLOG_LOW => held.store(false, Ordering::Relaxed),
+                    Ok(_) => {}
                     Err(error) => return error,
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;

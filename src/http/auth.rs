@@ -116,8 +116,9 @@ impl Caller {
     /// That this caller is an operator.
     ///
     /// # Errors
-    /// 403.
+    /// 403 that names the roles which may, or says that it must be one of the tenant `default`.
     pub(crate) fn must_operate(&self) -> Result<(), Problem> {
+        self.must(Action::OperateSystem)?;
         if self.operator {
             return Ok(());
         }
