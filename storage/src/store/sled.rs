@@ -7,6 +7,8 @@
 //!
 //! There is one tree, one writer at a time, and never a second try after a sync has failed.
 
+mod waker;
+
 use std::fs::{self, File, OpenOptions};
 use std::ops::Bound;
 use std::path::Path;
@@ -14,6 +16,7 @@ use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use ::sled::{Config, Db, Error, IVec, Iter};
 
+use self::waker::Waker;
 use super::folder::{ADVICE, Folder, Format, LOCK_PAUSE, LOCK_TRIES, damaged, failed, sync_folder};
 use super::panics::catch;
 use super::seal::Witness;
@@ -39,6 +42,8 @@ pub type SledOptions = StoreOptions;
 pub struct SledStore {
     /// Gone once the store is closed.
     db: RwLock<Option<Db>>,
+    /// Gone before it: it must not be the last to hold the engine.
+    waker: RwLock<Option<Waker>>,
     /// The second handle on the data file, for the sync that the engine leaves out.
     data: File,
     /// Held for the whole of a commit. What the last batch did.
@@ -93,8 +98,14 @@ impl SledStore {
                 return Err(error);
             }
         };
+        let beside = db.clone();
+        let waker = match Waker::new(move || drop(catch(|| beside.flush()))) {
+            Ok(waker) => waker,
+            Err(error) => return Err(failed(path, &error)),
+        };
         Ok(Self {
             db: RwLock::new(Some(db)),
+            waker: RwLock::new(Some(waker)),
             data,
             writer: Mutex::new(folder.witness.take()),
             poisoned: OnceLock::new(),
@@ -175,7 +186,11 @@ impl Store for SledStore {
         }
         let written = self.call(|db| {
             db.apply_batch(changes)?;
-            db.flush()?;
+            let waker = self.waker.read().unwrap_or_else(PoisonError::into_inner);
+            match waker.as_ref() {
+                Some(waker) => waker.watch(|| db.flush())?,
+                None => db.flush()?,
+            };
             Ok(())
         });
         let error = match written {
@@ -203,6 +218,7 @@ impl Store for SledStore {
     fn close(&self) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
         let mut outcome = self.refuse_if_poisoned();
+        drop(self.waker.write().unwrap_or_else(PoisonError::into_inner).take());
         let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(db) = db {
             // Dropping it writes what it still has; it may panic on a failing disk.
