@@ -118,6 +118,11 @@ pub fn value(bytes: &[u8]) {
     if let Ok(read) = codec::decode::<Anything>(bytes) {
         assert_eq!(codec::encode(&read), bytes);
     }
+    if let Ok(row) = codec::decode_row::<Anything>(bytes) {
+        let written = codec::encode_row(&row);
+        let again = codec::decode_row::<Anything>(&written).expect("what was written can be read");
+        assert_eq!(codec::encode_row(&again), written);
+    }
     if let Ok(read) = codec::decode::<Vec<String>>(bytes) {
         assert_eq!(codec::encode(&read), bytes);
     }

@@ -41,9 +41,7 @@ pub type SledOptions = StoreOptions;
 /// A folder opened with sled.
 pub struct SledStore {
     /// Gone once the store is closed.
-    db: RwLock<Option<Db>>,
-    /// Gone before it: it must not be the last to hold the engine.
-    waker: RwLock<Option<Waker>>,
+    open: RwLock<Option<Open>>,
     /// The second handle on the data file, for the sync that the engine leaves out.
     data: File,
     /// Held for the whole of a commit. What the last batch did.
@@ -52,6 +50,12 @@ pub struct SledStore {
     poisoned: OnceLock<String>,
     /// Locked until the store is closed.
     folder: Mutex<Option<Folder>>,
+}
+
+struct Open {
+    /// Gone before the engine, which it must not be the last to hold.
+    waker: Waker,
+    db: Db,
 }
 
 impl SledStore {
@@ -99,13 +103,10 @@ impl SledStore {
             }
         };
         let beside = db.clone();
-        let waker = match Waker::new(move || drop(catch(|| beside.flush()))) {
-            Ok(waker) => waker,
-            Err(error) => return Err(failed(path, &error)),
-        };
+        let waker =
+            Waker::new(move || drop(catch(|| beside.flush()))).map_err(|error| failed(path, &error))?;
         Ok(Self {
-            db: RwLock::new(Some(db)),
-            waker: RwLock::new(Some(waker)),
+            open: RwLock::new(Some(Open { waker, db })),
             data,
             writer: Mutex::new(folder.witness.take()),
             poisoned: OnceLock::new(),
@@ -123,19 +124,19 @@ impl SledStore {
 
     /// Calls the engine, unless the store is closed. A panic poisons the store: what it left behind in memory cannot
     /// be trusted with another write.
-    fn call<T>(&self, call: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, Failure> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(db) = db.as_ref() else {
+    fn call<T>(&self, call: impl FnOnce(&Open) -> Result<T, Error>) -> Result<T, Failure> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = open.as_ref() else {
             return Err(Failure::Closed);
         };
-        match catch(|| call(db)) {
+        match catch(|| call(open)) {
             Ok(outcome) => outcome.map_err(|error| Failure::Error(explain(error))),
             Err(said) => Err(Failure::Panic(said)),
         }
     }
 
     fn read<T>(&self, call: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, StoreError> {
-        self.call(call).map_err(|failure| self.failed_read(failure))
+        self.call(|open| call(&open.db)).map_err(|failure| self.failed_read(failure))
     }
 
     fn failed_read(&self, failure: Failure) -> StoreError {
@@ -184,13 +185,9 @@ impl Store for SledStore {
                 None => changes.remove(key),
             }
         }
-        let written = self.call(|db| {
+        let written = self.call(|Open { waker, db }| {
             db.apply_batch(changes)?;
-            let waker = self.waker.read().unwrap_or_else(PoisonError::into_inner);
-            match waker.as_ref() {
-                Some(waker) => waker.watch(|| db.flush())?,
-                None => db.flush()?,
-            };
+            waker.watch(|| db.flush())?;
             Ok(())
         });
         let error = match written {
@@ -218,11 +215,10 @@ impl Store for SledStore {
     fn close(&self) -> Result<(), StoreError> {
         let mut writer = lock(&self.writer);
         let mut outcome = self.refuse_if_poisoned();
-        drop(self.waker.write().unwrap_or_else(PoisonError::into_inner).take());
-        let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(db) = db {
+        let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(open) = open {
             // Dropping it writes what it still has; it may panic on a failing disk.
-            let dropped = catch(|| drop(db)).map_err(StoreError::Io);
+            let dropped = catch(|| drop(open)).map_err(StoreError::Io);
             outcome = outcome.and(dropped);
             if outcome.is_ok() {
                 let synced = self.data.sync_data();

@@ -72,3 +72,23 @@ impl Drop for Over<'_> {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_that_waits_for_another_gets_one() {
+        let (begin, begun) = mpsc::channel();
+        let waker = Waker::new(move || begin.send(()).unwrap_or(())).unwrap();
+        assert_eq!(waker.watch(|| begun.recv_timeout(Duration::from_secs(60))), Ok(()));
+    }
+
+    #[test]
+    fn where_nobody_flushes_none_is_begun() {
+        let (begin, begun) = mpsc::channel::<()>();
+        let waker = Waker::new(move || begin.send(()).unwrap_or(())).unwrap();
+        waker.watch(|| ());
+        assert_eq!(begun.recv_timeout(LOOK_AGAIN * 4), Err(RecvTimeoutError::Timeout));
+    }
+}
