@@ -9,6 +9,7 @@
 
 mod capture;
 mod disk;
+mod fronts;
 mod group;
 mod queue;
 mod stats;
@@ -29,6 +30,7 @@ pub use self::stepped::SteppedCommitter;
 
 pub(crate) use self::capture::Capture;
 pub(crate) use self::disk::Disk;
+pub(crate) use self::fronts::Fronts;
 pub(crate) use self::group::{Counters, INBOX_MARK, LAYOUT, LAYOUT_MARK};
 pub(crate) use self::queue::{Queue, Room};
 
@@ -76,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) begun: AtomicU64,
     head: Mutex<Head>,
     inbox_pending: AtomicU64,
+    /// Where the queues begin.
+    pub(crate) fronts: Fronts,
     costs: Mutex<Costs>,
     /// Who copies the store at this moment, and must hear of every group.
     capture: Mutex<Option<Arc<Capture>>>,
@@ -90,6 +94,7 @@ impl Shared {
             begun: AtomicU64::new(0),
             head: Mutex::new(head(counters)),
             inbox_pending: AtomicU64::new(counters.inbox_pending),
+            fronts: Fronts::new(),
             costs: Mutex::default(),
             capture: Mutex::default(),
         }
@@ -223,9 +228,11 @@ impl Committer {
         // After the count, so that whoever begins to copy either hears of this group or waits for it.
         let capture = lock(&self.shared.capture).clone();
         let captured = capture.map(|capture| (capture, batch.changes.clone()));
+        self.shared.fronts.begin_write(&batch);
         let (keys, begin) = (batch.changes.len(), machine_now());
         self.store.commit(batch)?;
         let end = machine_now();
+        self.shared.fronts.end_write();
         if let Some((capture, changes)) = captured {
             // Before anybody hears that it is durable: whoever waited for that finds it captured.
             capture.push(changes, head(&counters));

@@ -289,12 +289,20 @@ impl Journal {
         decode: impl Fn(&[u8], &[u8]) -> Result<T, ReadError>,
     ) -> Result<Vec<T>, ReadError> {
         let prefix = |moment: u64| [&[part][..], &moment.to_be_bytes()].concat();
-        let from = after.unwrap_or_else(|| vec![part]);
         let to = up_to_ms.checked_add(1).map_or_else(|| keys::after_prefix(vec![part]), prefix);
-        if from >= to {
-            return Ok(Vec::new());
+        let (search, from) = match after {
+            Some(after) => (None, Bound::Excluded(after)),
+            None => match self.inner.shared.fronts.search(part) {
+                Some((search, from)) => (Some(search), Bound::Included(from)),
+                None => (None, Bound::Included(vec![part])),
+            },
+        };
+        let mut pairs = self.store().range(from.as_ref().map(Vec::as_slice), Bound::Excluded(&to)).peekable();
+        match (search, pairs.peek()) {
+            (Some(search), Some(Ok((first, _)))) => search.found(first),
+            (Some(search), None) => search.found(&to),
+            _ => {}
         }
-        let pairs = self.store().range(Bound::Excluded(&from), Bound::Excluded(&to));
         pairs
             .filter_map(|pair| match pair {
                 Ok((key, value)) => self.unless_damaged(&key, decode(&key, &value)),
