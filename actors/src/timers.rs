@@ -25,6 +25,9 @@ use crate::{
     turn,
 };
 
+/// What else is due is searched for once one in so many firings has ended, and not for each that does.
+const ROOM: usize = 8;
+
 /// Runs until the engine drains; then waits for what it has fired.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut progress = shared.host.journal.progress();
@@ -36,12 +39,13 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         pauses.mark_unchanged();
         let armed = progress.borrow().timers_armed;
         let now = shared.host.clock.now();
-        match fire_due(&shared, now, &mut firing, &mut in_flight) {
+        let most = shared.gauges.door.leaves(shared.host.options.turns_in_flight, shared.host.runner.now());
+        match fire_due(&shared, now, most, &mut firing, &mut in_flight) {
             Ok(()) => {}
             Err(error) => tracing::error!(%error, "due timers could not be read"),
         }
         shared.gauges.timers_in_flight(in_flight.keys.len());
-        let full = in_flight.keys.len() >= shared.host.options.turns_in_flight;
+        let full = in_flight.is_full(most);
         let next = if full { None } else { next_due(&shared, &in_flight) };
         tokio::select! {
             biased;
@@ -73,11 +77,11 @@ async fn sleep_until(shared: &Shared, at: Option<Timestamp>) {
 fn fire_due(
     shared: &Arc<Shared>,
     now: Timestamp,
+    most: usize,
     firing: &mut Tasks<TimerKey>,
     in_flight: &mut InFlight,
 ) -> Result<(), String> {
-    let most = shared.host.options.turns_in_flight;
-    if in_flight.keys.len() >= most {
+    if in_flight.is_full(most) {
         return Ok(());
     }
     let due = shared
@@ -107,7 +111,8 @@ fn fire_due(
 
 /// The earliest armed timer that waits for nothing but its time.
 fn next_due(shared: &Shared, in_flight: &InFlight) -> Option<Timestamp> {
-    let most = shared.host.options.turns_in_flight * 2 + in_flight.keys.len() + 1;
+    // Where all of these are of entities that are being served, the end of one of them is waited for.
+    let most = in_flight.keys.len() * 2 + 1;
     let host = &shared.host;
     let window = host.pauses.timers(&host.journal, u64::MAX, most).unwrap_or_else(|error| {
         tracing::error!(%error, "armed timers could not be read");
@@ -125,6 +130,11 @@ struct InFlight {
 }
 
 impl InFlight {
+    /// Whether there is not enough room for a search of what else is due to be worth its while.
+    fn is_full(&self, most: usize) -> bool {
+        self.keys.len() + most.div_ceil(ROOM) > most
+    }
+
     fn begin(&mut self, key: &TimerKey) -> bool {
         self.streams.insert(key.stream.clone()) && self.keys.insert(key.clone())
     }
