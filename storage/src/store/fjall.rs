@@ -15,11 +15,12 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use ::fjall::config::PartitioningPolicy;
+use ::fjall::compaction::Leveled;
+use ::fjall::config::{CompressionPolicy, PartitioningPolicy, PinningPolicy};
 use ::fjall::{
     AbstractTree as _, CompressionType, Database, Error, Guard, Iter, JournalRecoveryError, Keyspace,
     KeyspaceCreateOptions, LsmError, OwnedWriteBatch, PersistMode, Readable as _,
@@ -54,6 +55,10 @@ const WAITING_TABLES_MAX: usize = 2;
 
 /// Tables in the youngest level before commits wait for it to be merged. The engine itself waits at thirty.
 const YOUNG_TABLES_MAX: usize = 24;
+
+/// Merged tables are of this size, and so each level is twice as large as the engine would make it: a key is looked for
+/// in fewer of them.
+const TABLE_BYTES: u64 = 128 << 20;
 
 /// Between two looks at work that has to be waited for.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
@@ -302,14 +307,20 @@ fn open_engine(path: &Path, folder: &Folder, options: &StoreOptions) -> Result<O
                 .worker_threads(WORKERS)
                 .manual_journal_persist(true) // Each commit says how.
                 .open()?;
+            // The engine keeps all of these for a folder's life.
             let options = || {
                 KeyspaceCreateOptions::default()
-                    // The engine keeps this limit for a folder's life, so ours is watched by ourselves.
+                    // So that a configured limit holds at once, it is watched by ourselves.
                     .max_memtable_size(u64::MAX)
+                    .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES)))
+                    // What a key asks of every table that might have it is kept in memory: 1.25 bytes a key.
+                    .filter_block_partitioning_policy(PartitioningPolicy::all(false))
+                    .filter_block_pinning_policy(PinningPolicy::all(true))
                     // Of a merged table only the parts that are asked for. In one piece they are near a megabyte each,
                     // which a folder larger than the cache would read and check for every key.
-                    .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
                     .index_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+                    // In a folder larger than the cache most reads would unpack a block for one key of it.
+                    .data_block_compression_policy(CompressionPolicy::disabled())
             };
             let keys = database.keyspace(KEYSPACE, options)?;
             Ok(Open { database, keys, memory_table_bytes })
