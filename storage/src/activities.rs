@@ -23,7 +23,7 @@ impl Journal {
         up_to_ms: u64,
         limit: usize,
     ) -> Result<Vec<PendingActivity>, ReadError> {
-        self.due(keys::ACTIVITIES, after.map(keys::activity), up_to_ms, limit, decode_pair)
+        self.due(&self.fronts().activities, after.map(keys::activity), up_to_ms, limit, decode_pair)
     }
 
     /// One activity, if it is still pending at that moment.

@@ -30,7 +30,7 @@ pub use self::stepped::SteppedCommitter;
 
 pub(crate) use self::capture::Capture;
 pub(crate) use self::disk::Disk;
-pub(crate) use self::fronts::Fronts;
+pub(crate) use self::fronts::{Front, Fronts};
 pub(crate) use self::group::{Counters, INBOX_MARK, LAYOUT, LAYOUT_MARK};
 pub(crate) use self::queue::{Queue, Room};
 

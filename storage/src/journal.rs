@@ -24,7 +24,9 @@ pub use crate::streams::StoredRecord;
 pub use crate::verify::{VerifiedFeed, VerifiedStream};
 
 use crate::append::{Append, AppendClass, CommitError, Committed};
-use crate::committer::{Committer, Counters, Disk, INBOX_MARK, LAYOUT, LAYOUT_MARK, Queue, Room, Shared};
+use crate::committer::{
+    Committer, Counters, Disk, Front, Fronts, INBOX_MARK, LAYOUT, LAYOUT_MARK, Queue, Room, Shared,
+};
 use crate::feed;
 use crate::keys;
 use crate::prepared::Prepared;
@@ -282,20 +284,21 @@ impl Journal {
     /// What is due in a part of the keyspace whose keys begin with a moment. What is damaged is passed over.
     pub(crate) fn due<T>(
         &self,
-        part: u8,
+        front: &Front,
         after: Option<Vec<u8>>,
         up_to_ms: u64,
         limit: usize,
         decode: impl Fn(&[u8], &[u8]) -> Result<T, ReadError>,
     ) -> Result<Vec<T>, ReadError> {
+        let part = front.part();
         let prefix = |moment: u64| [&[part][..], &moment.to_be_bytes()].concat();
         let to = up_to_ms.checked_add(1).map_or_else(|| keys::after_prefix(vec![part]), prefix);
         let (search, from) = match after {
             Some(after) => (None, Bound::Excluded(after)),
-            None => match self.inner.shared.fronts.search(part) {
-                Some((search, from)) => (Some(search), Bound::Included(from)),
-                None => (None, Bound::Included(vec![part])),
-            },
+            None => {
+                let (search, from) = front.search();
+                (Some(search), Bound::Included(from))
+            }
         };
         let mut pairs = self.store().range(from.as_ref().map(Vec::as_slice), Bound::Excluded(&to)).peekable();
         match (search, pairs.peek()) {
@@ -310,6 +313,10 @@ impl Journal {
             })
             .take(limit)
             .collect()
+    }
+
+    pub(crate) fn fronts(&self) -> &Fronts {
+        &self.inner.shared.fronts
     }
 
     async fn submit(&self, prepared: Prepared) -> Result<Committed, CommitError> {

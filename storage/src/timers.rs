@@ -22,7 +22,7 @@ impl Journal {
         up_to_ms: u64,
         limit: usize,
     ) -> Result<Vec<Timer>, ReadError> {
-        self.due(keys::TIMERS, after.map(keys::timer), up_to_ms, limit, decode_pair)
+        self.due(&self.fronts().timers, after.map(keys::timer), up_to_ms, limit, decode_pair)
     }
 
     /// One timer, if it is armed.

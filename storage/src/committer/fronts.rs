@@ -11,10 +11,13 @@ use crate::keys;
 use crate::store::Batch;
 
 /// The fronts of the parts of the keyspace that begin with a moment.
-pub(crate) struct Fronts([Front; 2]);
+pub(crate) struct Fronts {
+    pub(crate) timers: Front,
+    pub(crate) activities: Front,
+}
 
 /// The front of one part.
-struct Front {
+pub(crate) struct Front {
     part: u8,
     known: Mutex<Known>,
 }
@@ -35,21 +38,13 @@ pub(crate) struct Search<'a>(&'a Front);
 
 impl Fronts {
     pub(crate) fn new() -> Self {
-        Self([keys::TIMERS, keys::ACTIVITIES].map(|part| {
-            let known = Known { begins: vec![part], writing: None, searches: 0, written: None };
-            Front { part, known: Mutex::new(known) }
-        }))
-    }
-
-    /// Begins a search of a part, and says from which key, itself included. No part without a front has one.
-    pub(crate) fn search(&self, part: u8) -> Option<(Search<'_>, Vec<u8>)> {
-        self.0.iter().find(|front| front.part == part).map(Front::search)
+        Self { timers: Front::new(keys::TIMERS), activities: Front::new(keys::ACTIVITIES) }
     }
 
     /// A batch is about to be handed to the store. Its changes are in the order of their keys.
     pub(super) fn begin_write(&self, batch: &Batch) {
         let changes = &batch.changes;
-        for front in &self.0 {
+        for front in [&self.timers, &self.activities] {
             let from =
                 changes.partition_point(|(key, _)| key.first().is_none_or(|first| *first < front.part));
             let of_part = changes[from..].iter().take_while(|(key, _)| key.first() == Some(&front.part));
@@ -59,12 +54,23 @@ impl Fronts {
 
     /// Readers see the batch, all of it.
     pub(super) fn end_write(&self) {
-        self.0.iter().for_each(Front::end_write);
+        [&self.timers, &self.activities].into_iter().for_each(Front::end_write);
     }
 }
 
 impl Front {
-    fn search(&self) -> (Search<'_>, Vec<u8>) {
+    fn new(part: u8) -> Self {
+        let known = Known { begins: vec![part], writing: None, searches: 0, written: None };
+        Self { part, known: Mutex::new(known) }
+    }
+
+    /// The first byte of the part's keys.
+    pub(crate) fn part(&self) -> u8 {
+        self.part
+    }
+
+    /// Begins a search, and says from which key, itself included.
+    pub(crate) fn search(&self) -> (Search<'_>, Vec<u8>) {
         let mut known = lock(&self.known);
         if known.searches == 0 {
             known.written = None;
@@ -132,26 +138,24 @@ mod tests {
     }
 
     fn begins(fronts: &Fronts) -> Vec<u8> {
-        fronts.search(keys::TIMERS).expect("timers have a front").1
+        fronts.timers.search().1
     }
 
     #[test]
     fn the_first_search_begins_with_the_part_and_the_next_where_that_one_found_something() {
         let fronts = Fronts::new();
-        let (search, from) = fronts.search(keys::TIMERS).expect("timers have a front");
+        let (search, from) = fronts.timers.search();
         assert_eq!(from, [keys::TIMERS]);
         search.found(&timer(7));
         drop(search);
         assert_eq!(begins(&fronts), timer(7));
-        let (_, other) = fronts.search(keys::ACTIVITIES).expect("activities have a front");
-        assert_eq!(other, [keys::ACTIVITIES]);
-        assert!(fronts.search(keys::INBOX).is_none());
+        assert_eq!(fronts.activities.search().1, [keys::ACTIVITIES]);
     }
 
     #[test]
     fn what_is_written_before_the_front_moves_it_back_and_what_is_deleted_does_not() {
         let fronts = Fronts::new();
-        fronts.search(keys::TIMERS).expect("timers have a front").0.found(&timer(7));
+        fronts.timers.search().0.found(&timer(7));
         let activity = vec![keys::ACTIVITIES, 1];
         let changes = [(activity, true), (timer(2), false), (timer(3), true), (timer(4), true)];
         write(&fronts, &changes);
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn a_search_that_another_key_overtook_finds_that_one() {
         let fronts = Fronts::new();
-        let (search, _) = fronts.search(keys::TIMERS).expect("timers have a front");
+        let (search, _) = fronts.timers.search();
         write(&fronts, &[(timer(3), true)]);
         search.found(&timer(7));
         drop(search);
@@ -172,7 +176,7 @@ mod tests {
     fn a_search_during_a_write_does_not_go_beyond_what_is_being_written() {
         let fronts = Fronts::new();
         fronts.begin_write(&batch(&[(timer(3), true)]));
-        let (search, _) = fronts.search(keys::TIMERS).expect("timers have a front");
+        let (search, _) = fronts.timers.search();
         search.found(&timer(7));
         assert_eq!(begins(&fronts), timer(3));
         fronts.end_write();
@@ -236,7 +240,7 @@ mod tests {
                         there.remove(&timer(moment));
                     }
                     (Step::Search, _) => {
-                        let (search, from) = fronts.search(keys::TIMERS).expect("timers have a front");
+                        let (search, from) = fronts.timers.search();
                         searches.push((search, from, None));
                     }
                     (Step::Look(index), _) if !searches.is_empty() => {
