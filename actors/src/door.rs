@@ -1,4 +1,4 @@
-//! Who goes first in a burst: the messages that wait at the door to become durable, or those behind it.
+//! Who goes first: the messages that wait at the door to become durable, or the turns behind it.
 //!
 //! What is durable can wait a moment; a provider that gets no answer sends again. Whoever comes to the door waits for
 //! the group that is being written and then for their own, so groups are kept small while anybody comes. While many
@@ -53,16 +53,19 @@ impl Door {
     }
 
     /// Whether so many wait, or waited a moment ago, that the work behind had better make room.
-    pub(crate) fn is_busy(&self, now: Duration) -> bool {
+    fn is_busy(&self, now: Duration) -> bool {
         self.waiting.load(Ordering::Relaxed) >= CROWD || micros(now) < self.busy_until.load(Ordering::Relaxed)
     }
 
     /// Of `most` turns that could be under way at once, how many may be, so that whoever comes does not wait long for
     /// what is being written.
     pub(crate) fn leaves(&self, most: usize, now: Duration) -> usize {
-        let waits = self.waiting.load(Ordering::Relaxed) > 0;
-        let is_used = waits || micros(now) < self.used_until.load(Ordering::Relaxed);
-        if is_used { most.div_ceil(USED_SHARE) } else { most }
+        if self.is_used(now) { most.div_ceil(USED_SHARE) } else { most }
+    }
+
+    /// Whether anybody waits, or came a while ago.
+    fn is_used(&self, now: Duration) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0 || micros(now) < self.used_until.load(Ordering::Relaxed)
     }
 }
 
@@ -78,13 +81,13 @@ fn micros(time: Duration) -> u64 {
 
 /// Since when the intake makes room.
 #[derive(Default)]
-pub(super) struct Courtesy {
+pub(crate) struct Courtesy {
     busy_since: Option<Duration>,
 }
 
 impl Courtesy {
     /// Of `most` messages that could be handled at once, how many may be.
-    pub(super) fn share(&mut self, most: usize, door: &Door, now: Duration) -> usize {
+    pub(crate) fn share(&mut self, most: usize, door: &Door, now: Duration) -> usize {
         self.busy_since = door.is_busy(now).then(|| self.busy_since.unwrap_or(now));
         let yields = self.busy_since.is_some_and(|since| now.saturating_sub(since) < YIELDS_FOR);
         if yields { most.div_ceil(SHARE) } else { door.leaves(most, now) }

@@ -5,7 +5,6 @@
 //! Which customer and which conversation is asked of the claims; the conversation has the last word. Its commit
 //! consumes the inbox entry, so a message takes effect once, whoever retries.
 
-pub(crate) mod door;
 mod lanes;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -27,10 +26,10 @@ use throughline_workflows::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::door::Courtesy;
 use self::lanes::{Again, Lane, Lanes, Queued, lane_of};
 use crate::{
     backoff, dead_letters,
+    door::Courtesy,
     order::{Along, AnyCommand, CommandMeta, EntityRef, Order, Refusal, Rejected, panic_text},
     rehydrate,
     runner::Tasks,

@@ -21,6 +21,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod dead_letters;
+mod door;
 pub mod engine;
 pub mod feed;
 #[cfg(feature = "fuzzing")]

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
+    door::Door,
     host::Host,
-    intake::door::Door,
     introspect::inspector::AnyInspector,
     order::{AnyCommand, EntityRef, Order, Refusal},
     performer::AnyPerformer,
