@@ -10,6 +10,7 @@
 
 mod journals;
 mod manifests;
+mod reclaim;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -26,6 +27,7 @@ use ::fjall::{
     KeyspaceCreateOptions, LsmError, OwnedWriteBatch, PersistMode, Readable as _,
 };
 
+use self::reclaim::Reclaimer;
 use super::folder::{ADVICE, Folder, Format, LOCK_PAUSE, LOCK_TRIES, damaged, failed, sync_folder};
 use super::panics::catch;
 use super::seal::Witness;
@@ -76,6 +78,8 @@ pub struct FjallStore {
 }
 
 struct Open {
+    /// Gone before the rest, so that nothing of it is kept.
+    reclaimer: Reclaimer,
     database: Database,
     keys: Keyspace,
     /// A memory table of this size is sealed and written to disk.
@@ -185,7 +189,9 @@ impl Store for FjallStore {
                 }
             }
             changes.commit()?;
-            if open.keys.tree.active_memtable().size() >= open.memory_table_bytes {
+            let table = open.keys.tree.active_memtable();
+            if table.size() >= open.memory_table_bytes {
+                open.reclaimer.sealing(table);
                 open.keys.rotate_memtable()?;
             }
             Ok(())
@@ -323,7 +329,9 @@ fn open_engine(path: &Path, folder: &Folder, options: &StoreOptions) -> Result<O
                     .data_block_compression_policy(CompressionPolicy::disabled())
             };
             let keys = database.keyspace(KEYSPACE, options)?;
-            Ok(Open { database, keys, memory_table_bytes })
+            let tree = keys.tree.clone();
+            let reclaimer = Reclaimer::new(move || tree.current_version())?;
+            Ok(Open { reclaimer, database, keys, memory_table_bytes })
         });
         match opened {
             Ok(Ok(open)) => return Ok(open),
